@@ -1,0 +1,1 @@
+//! The camera box: pid 1 and the camera service.

@@ -1,0 +1,260 @@
+//! The slot between two stages: it holds the newest value and nothing else.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use event_listener::Event;
+
+/// One writer's newest value, for any number of readers.
+///
+/// Clones share the slot. Publishing replaces what is there, wakes everyone who
+/// waits and never blocks on a reader.
+pub struct Latest<T> {
+    shared: Arc<Shared<T>>,
+}
+
+struct Shared<T> {
+    newest: Mutex<Newest<T>>,
+    published: Event,
+    readers: AtomicUsize,
+    readers_changed: Event,
+}
+
+struct Newest<T> {
+    value: Option<T>,
+    /// How many values were published so far.
+    count: u64,
+}
+
+/// One reader's place in a [`Latest`] slot. It counts as a reader until it is
+/// dropped.
+pub struct Reader<T> {
+    slot: Latest<T>,
+    seen: u64,
+}
+
+/// What a reader gets: the newest value, and what it skipped to get there.
+#[derive(Clone, Debug)]
+pub struct Update<T> {
+    /// The newest value.
+    pub value: T,
+    /// How many values came and went since this reader's last one.
+    pub missed: u64,
+}
+
+impl<T: Clone> Latest<T> {
+    /// An empty slot.
+    pub fn new() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                newest: Mutex::new(Newest {
+                    value: None,
+                    count: 0,
+                }),
+                published: Event::new(),
+                readers: AtomicUsize::new(0),
+                readers_changed: Event::new(),
+            }),
+        }
+    }
+
+    /// Puts `value` in the place of what was there and wakes all readers.
+    pub fn publish(&self, value: T) {
+        let mut newest = self.shared.lock();
+        newest.value = Some(value);
+        newest.count += 1;
+        drop(newest);
+        self.shared.published.notify(usize::MAX);
+    }
+
+    /// Empties the slot: whoever joins later waits for a new value instead of
+    /// getting an old one.
+    pub fn clear(&self) {
+        self.shared.lock().value = None;
+    }
+
+    /// The newest value, if there is one.
+    pub fn newest(&self) -> Option<T> {
+        self.shared.lock().value.clone()
+    }
+
+    /// A new reader. Its first [`Reader::next`] returns the value that is in
+    /// the slot now, if any, without waiting.
+    pub fn reader(&self) -> Reader<T> {
+        self.shared.readers.fetch_add(1, Ordering::SeqCst);
+        self.shared.readers_changed.notify(usize::MAX);
+        let newest = self.shared.lock();
+        let in_slot = u64::from(newest.value.is_some());
+        Reader {
+            slot: self.clone(),
+            seen: newest.count - in_slot,
+        }
+    }
+
+    /// How many readers there are now.
+    pub fn readers(&self) -> usize {
+        self.shared.readers.load(Ordering::SeqCst)
+    }
+
+    /// Waits until the slot has a reader.
+    pub async fn wanted(&self) {
+        self.wait_for_readers(|readers| readers > 0).await;
+    }
+
+    /// Waits until the slot has no reader.
+    pub async fn unwanted(&self) {
+        self.wait_for_readers(|readers| readers == 0).await;
+    }
+
+    async fn wait_for_readers(&self, enough: impl Fn(usize) -> bool) {
+        loop {
+            let changed = self.shared.readers_changed.listen();
+            if enough(self.readers()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl<T: Clone> Default for Latest<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Clone for Latest<T> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<T: Clone> Reader<T> {
+    /// Waits for a value that this reader has not seen and returns the newest.
+    ///
+    /// Dropping the future loses nothing: a value counts as seen only once it
+    /// was returned.
+    pub async fn next(&mut self) -> Update<T> {
+        loop {
+            let published = self.slot.shared.published.listen();
+            if let Some(update) = self.take_unseen() {
+                return update;
+            }
+            published.await;
+        }
+    }
+
+    fn take_unseen(&mut self) -> Option<Update<T>> {
+        let newest = self.slot.shared.lock();
+        if newest.count == self.seen {
+            return None;
+        }
+        let value = newest.value.clone()?;
+        let missed = newest.count - self.seen - 1;
+        let count = newest.count;
+        drop(newest);
+        self.seen = count;
+        Some(Update { value, missed })
+    }
+}
+
+impl<T> Drop for Reader<T> {
+    fn drop(&mut self) {
+        self.slot.shared.readers.fetch_sub(1, Ordering::SeqCst);
+        self.slot.shared.readers_changed.notify(usize::MAX);
+    }
+}
+
+impl<T> Shared<T> {
+    /// Nothing that runs under this lock can leave the slot half-written, so a
+    /// holder that panicked does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, Newest<T>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use smol::future::FutureExt as _;
+
+    use super::*;
+
+    async fn nothing_within<T>(wait: impl Future<Output = T>) -> bool {
+        async {
+            wait.await;
+            false
+        }
+        .or(async {
+            smol::Timer::after(Duration::from_millis(50)).await;
+            true
+        })
+        .await
+    }
+
+    #[test]
+    fn a_late_reader_gets_the_newest_and_its_losses() {
+        smol::block_on(async {
+            let slot = Latest::new();
+            let mut reader = slot.reader();
+            for value in 1..=5 {
+                slot.publish(value);
+            }
+            let update = reader.next().await;
+            assert_eq!((update.value, update.missed), (5, 4));
+            assert!(nothing_within(reader.next()).await);
+            slot.publish(6);
+            let update = reader.next().await;
+            assert_eq!((update.value, update.missed), (6, 0));
+        });
+    }
+
+    #[test]
+    fn who_joins_gets_what_is_there_at_once() {
+        smol::block_on(async {
+            let slot = Latest::new();
+            slot.publish('a');
+            let update = slot.reader().next().await;
+            assert_eq!((update.value, update.missed), ('a', 0));
+            slot.clear();
+            assert!(nothing_within(slot.reader().next()).await);
+        });
+    }
+
+    #[test]
+    fn the_writer_learns_whether_anyone_reads() {
+        smol::block_on(async {
+            let slot = Latest::<u8>::new();
+            assert!(nothing_within(slot.wanted()).await);
+            let first = slot.reader();
+            let second = slot.reader();
+            slot.wanted().await;
+            drop(first);
+            assert!(nothing_within(slot.unwanted()).await);
+            drop(second);
+            slot.unwanted().await;
+        });
+    }
+
+    #[test]
+    fn a_reader_in_another_thread_sees_rising_values_and_the_last() {
+        let slot = Latest::new();
+        let mut reader = slot.reader();
+        let writer = std::thread::spawn(move || (1..=10_000).for_each(|value| slot.publish(value)));
+        let (mut last, mut received, mut missed) = (0, 0, 0);
+        while last < 10_000 {
+            let update = smol::block_on(reader.next());
+            assert!(update.value > last);
+            last = update.value;
+            received += 1;
+            missed += update.missed;
+        }
+        writer.join().unwrap();
+        assert_eq!(received + missed, 10_000);
+    }
+}

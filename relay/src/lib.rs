@@ -1,0 +1,1 @@
+//! Puts what pinhole boxes see on the web.

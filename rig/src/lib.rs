@@ -1,0 +1,1 @@
+//! The test rig: an emulated webcam, a virtual box, real viewers.
