@@ -1,7 +1,7 @@
 //! What both ends of a camera link must agree on.
 //!
 //! A box turns what its webcam sees into [`Frame`]s and serves them as
-//! multipart over HTTP inside a WireGuard tunnel; a relay pulls that
+//! [`multipart`] over HTTP inside a WireGuard tunnel; a relay pulls that
 //! stream and serves it on. Everything here is used by both and knows neither.
 //!
 //! Flow is one way and never queues: between any two stages there is one
@@ -24,11 +24,16 @@
 //! ```
 
 mod camera_name;
+pub mod enrolment;
 mod frame;
+pub mod http;
+pub mod jpeg;
 mod key;
 mod latest;
+pub mod multipart;
 
 pub use camera_name::{CameraName, InvalidCameraName};
+pub use enrolment::Enrolment;
 pub use frame::Frame;
 pub use key::{InvalidKey, PrivateKey, PublicKey};
 pub use latest::{Latest, Reader, Update};

@@ -1,0 +1,236 @@
+//! The enrolment: what a relay hands to a box so that the two can meet.
+//!
+//! It is TOML, and the `[enrolment]` part of the box's `pinhole.toml`; what
+//! `pinhole-relay camera add` writes is a complete `pinhole.toml` already:
+//!
+//! ```
+//! let text = r#"
+//! [enrolment]
+//! camera = "porch"
+//! private_key = "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo="
+//! address = "fd5a:17c2:9e04:3b61::2"
+//!
+//! [enrolment.relay]
+//! endpoint = "relay.example.org:51820"
+//! public_key = "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08="
+//! address = "fd5a:17c2:9e04:3b61::1"
+//! "#;
+//! let enrolment = pinhole_link::Enrolment::from_toml(text)?;
+//! assert_eq!(enrolment.camera.as_str(), "porch");
+//! assert_eq!(enrolment.relay.endpoint.port(), 51820);
+//! # Ok::<(), pinhole_link::enrolment::InvalidEnrolment>(())
+//! ```
+
+use std::{fmt, net::Ipv6Addr, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CameraName, PrivateKey, PublicKey};
+
+/// What a box must know to reach its relay and be known there.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Enrolment {
+    /// The camera's name on the relay.
+    pub camera: CameraName,
+    /// The box's WireGuard key.
+    pub private_key: PrivateKey,
+    /// The box's address inside the tunnel.
+    pub address: Ipv6Addr,
+    /// The other end.
+    pub relay: RelayPeer,
+}
+
+/// The relay, as a box sees it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RelayPeer {
+    /// Where the relay's WireGuard listens on the public network.
+    pub endpoint: Endpoint,
+    /// The relay's WireGuard key.
+    pub public_key: PublicKey,
+    /// The relay's address inside the tunnel.
+    pub address: Ipv6Addr,
+}
+
+/// A host, by name or address, and a UDP port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Endpoint {
+    host: String,
+    port: u16,
+}
+
+/// A file that holds no enrolment. The text names the place and the remedy.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidEnrolment(#[from] toml::de::Error);
+
+/// Text that is not `HOST:PORT`.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0:?} is not HOST:PORT: expected a name or an address and a UDP port, such as \"relay.example.org:51820\" or \"[2001:db8::1]:51820\""
+)]
+pub struct InvalidEndpoint(String);
+
+impl Enrolment {
+    /// Reads the `[enrolment]` part of a TOML file; other parts are passed over.
+    ///
+    /// # Errors
+    /// When the text is not TOML, or the part is missing or incomplete.
+    pub fn from_toml(text: &str) -> Result<Self, InvalidEnrolment> {
+        #[derive(Deserialize)]
+        struct File {
+            enrolment: Enrolment,
+        }
+        Ok(toml::from_str::<File>(text)?.enrolment)
+    }
+
+    /// The enrolment as a `pinhole.toml`. It holds the private key: a secret.
+    pub fn to_toml(&self) -> String {
+        // Every value is of an alphabet that a TOML basic string takes as it is.
+        format!(
+            "[enrolment]\n\
+             camera = \"{}\"\n\
+             private_key = \"{}\"\n\
+             address = \"{}\"\n\
+             \n\
+             [enrolment.relay]\n\
+             endpoint = \"{}\"\n\
+             public_key = \"{}\"\n\
+             address = \"{}\"\n",
+            self.camera,
+            self.private_key.to_base64(),
+            self.address,
+            self.relay.endpoint,
+            self.relay.public_key,
+            self.relay.address,
+        )
+    }
+}
+
+impl Endpoint {
+    /// The host's name or address, an IPv6 address without its brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The UDP port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = InvalidEndpoint;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidEndpoint(text.chars().take(300).collect());
+        let (host, port) = text.rsplit_once(':').ok_or_else(invalid)?;
+        let port = port.parse().ok().filter(|port| *port != 0);
+        let port = port.ok_or_else(invalid)?;
+        let bracketed = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        let well_formed = match bracketed {
+            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+            None => {
+                let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+                (1..=253).contains(&host.len()) && host.bytes().all(allowed)
+            }
+        };
+        if !well_formed {
+            return Err(invalid());
+        }
+        Ok(Self {
+            host: bracketed.unwrap_or(host).to_owned(),
+            port,
+        })
+    }
+}
+
+impl TryFrom<String> for Endpoint {
+    type Error = InvalidEndpoint;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Endpoint> for String {
+    fn from(endpoint: Endpoint) -> Self {
+        endpoint.to_string()
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(formatter, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(formatter, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Enrolment {
+        Enrolment {
+            camera: "porch".parse().unwrap(),
+            private_key: PrivateKey::generate().unwrap(),
+            address: "fd00::2".parse().unwrap(),
+            relay: RelayPeer {
+                endpoint: "[2001:db8::1]:51820".parse().unwrap(),
+                public_key: PrivateKey::generate().unwrap().public_key(),
+                address: "fd00::1".parse().unwrap(),
+            },
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_read() {
+        let written = sample();
+        let read = Enrolment::from_toml(&written.to_toml()).unwrap();
+        assert_eq!(read.to_toml(), written.to_toml());
+    }
+
+    #[test]
+    fn a_missing_or_wrong_part_is_named() {
+        let whole = sample().to_toml();
+        for (from, to, named) in [
+            ("camera = ", "kamera = ", "camera"),
+            ("[enrolment.relay]", "[relay]", "relay"),
+            ("address = \"fd00::2\"", "address = \"10.0.0.1\"", "address"),
+            ("[enrolment]", "[enrollment]", "enrolment"),
+        ] {
+            let error = Enrolment::from_toml(&whole.replacen(from, to, 1)).unwrap_err();
+            assert!(error.to_string().contains(named), "{named}: {error}");
+        }
+    }
+
+    #[test]
+    fn endpoints_are_names_or_addresses_with_a_port() {
+        for good in [
+            "a:1",
+            "10.0.2.2:51820",
+            "relay.example.org:65535",
+            "[::1]:9",
+        ] {
+            assert_eq!(good.parse::<Endpoint>().unwrap().to_string(), good);
+        }
+        for bad in [
+            "",
+            "a",
+            "a:",
+            ":1",
+            "a:0",
+            "a:65536",
+            "::1:51820",
+            "a b:1",
+            "[x]:1",
+        ] {
+            assert!(bad.parse::<Endpoint>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! A client's connection, request by request.
+
+use std::{io, time::Duration};
+
+use async_h1::server::Encoder;
+use http_types::{Method, Response, StatusCode};
+use smol::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
+
+use super::{HeadError, Request, head::read_head};
+
+/// The serving side of one connection.
+#[derive(Debug)]
+pub struct Connection<S> {
+    stream: BufReader<S>,
+    head_deadline: Duration,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Serves on `stream`. Each request's head must be whole within
+    /// `head_deadline`, counted from when the one before was answered.
+    pub fn new(stream: S, head_deadline: Duration) -> Self {
+        Self {
+            stream: BufReader::new(stream),
+            head_deadline,
+        }
+    }
+
+    /// The next request; `None` once the client is done. A client that sends
+    /// something else gets its answer, and the error is returned to be logged.
+    ///
+    /// # Errors
+    /// See [`HeadError`]. The connection is of no more use.
+    pub async fn next_request(&mut self) -> Result<Option<Request>, HeadError> {
+        let error = match read_head(&mut self.stream, self.head_deadline).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(head)) => match Request::parse(&head).await {
+                Ok(request) => return Ok(Some(request)),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        let status = match error {
+            HeadError::Io(_) => return Err(error),
+            HeadError::TimedOut(_) => StatusCode::RequestTimeout,
+            HeadError::TooLarge => StatusCode::RequestHeaderFieldsTooLarge,
+            HeadError::Malformed(_) => StatusCode::BadRequest,
+        };
+        let mut response = Response::new(status);
+        response.set_body(format!("{error}\n"));
+        // The client is told if it still listens; the error stands either way.
+        let _ = self.send(response, Method::Get, false).await;
+        Err(error)
+    }
+
+    /// Answers `request` with a finite response. Returns whether another
+    /// request may follow.
+    ///
+    /// # Errors
+    /// When the connection failed.
+    pub async fn respond(&mut self, request: &Request, response: Response) -> io::Result<bool> {
+        let keep_alive = request.keep_alive();
+        self.send(response, request.method(), keep_alive).await?;
+        Ok(keep_alive)
+    }
+
+    /// The connection itself, for a response that has no end. What the client
+    /// has sent beyond its last request is read first.
+    pub fn into_stream(self) -> BufReader<S> {
+        self.stream
+    }
+
+    async fn send(
+        &mut self,
+        mut response: Response,
+        method: Method,
+        keep_alive: bool,
+    ) -> io::Result<()> {
+        if !keep_alive {
+            response.insert_header("Connection", "close");
+        }
+        let mut encoder = Encoder::new(response, method);
+        smol::io::copy(&mut encoder, &mut self.stream).await?;
+        self.stream.flush().await
+    }
+}

@@ -1,0 +1,148 @@
+//! The bounded reader of HTTP heads: everything up to the first blank line,
+//! checked to be harmless to any parser behind it.
+
+use std::{io, time::Duration};
+
+use smol::{
+    Timer,
+    future::FutureExt as _,
+    io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _},
+};
+
+/// Largest head that is read, in bytes. Browsers send below 2 KiB.
+pub const MAX_HEAD_LEN: usize = 8 * 1024;
+
+/// Most header fields in one head.
+pub(super) const MAX_FIELDS: usize = 64;
+
+/// Why there is no head to work with.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadError {
+    /// The connection failed or ended within a head.
+    #[error("the connection broke off: {0}")]
+    Io(#[from] io::Error),
+    /// The head did not arrive whole in the time allowed.
+    #[error("no whole request within {} s", .0.as_secs())]
+    TimedOut(Duration),
+    /// The head is larger than [`MAX_HEAD_LEN`].
+    #[error("the head is larger than {MAX_HEAD_LEN} bytes")]
+    TooLarge,
+    /// The head breaks HTTP's grammar or asks for what is not done here.
+    #[error("malformed head: {0}")]
+    Malformed(&'static str),
+}
+
+/// Reads one head from `stream`, its closing blank line included, and leaves
+/// what follows unread. `None` where the stream ends before the first byte.
+///
+/// What is returned is ASCII, has no control character but tab in its lines
+/// and ends every line with CR LF (RFC 9112 section 2.2).
+///
+/// # Errors
+/// See [`HeadError`]; `deadline` counts from the call.
+pub async fn read_head(
+    stream: &mut (impl AsyncBufRead + Unpin),
+    deadline: Duration,
+) -> Result<Option<Vec<u8>>, HeadError> {
+    let timed_out = async {
+        Timer::after(deadline).await;
+        Err(HeadError::TimedOut(deadline))
+    };
+    read_lines(stream).or(timed_out).await
+}
+
+async fn read_lines(
+    stream: &mut (impl AsyncBufRead + Unpin),
+) -> Result<Option<Vec<u8>>, HeadError> {
+    let mut head = Vec::new();
+    loop {
+        let start = head.len();
+        let allowed = (MAX_HEAD_LEN - start) as u64;
+        let read = (&mut *stream)
+            .take(allowed)
+            .read_until(b'\n', &mut head)
+            .await?;
+        if read == 0 && start == 0 {
+            return Ok(None);
+        }
+        let Some(line) = head[start..].strip_suffix(b"\n") else {
+            return Err(match head.len() {
+                MAX_HEAD_LEN => HeadError::TooLarge,
+                _ => io::Error::from(io::ErrorKind::UnexpectedEof).into(),
+            });
+        };
+        let Some(line) = line.strip_suffix(b"\r") else {
+            return Err(HeadError::Malformed("a line that does not end in CR LF"));
+        };
+        if !line.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) {
+            return Err(HeadError::Malformed("a byte that is no printable ASCII"));
+        }
+        if line.is_empty() {
+            if start == 0 {
+                return Err(HeadError::Malformed("an empty line where a head must be"));
+            }
+            return Ok(Some(head));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<Option<Vec<u8>>, HeadError> {
+        let mut stream = bytes;
+        smol::block_on(read_head(&mut stream, Duration::from_secs(5)))
+    }
+
+    #[test]
+    fn a_head_ends_at_its_blank_line() {
+        let mut stream = &b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest"[..];
+        let head = smol::block_on(read_head(&mut stream, Duration::from_secs(5)));
+        assert_eq!(head.unwrap().unwrap(), b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(stream, b"rest");
+        assert!(read(b"").unwrap().is_none());
+    }
+
+    #[test]
+    fn what_could_upset_a_parser_is_refused() {
+        for (bytes, said) in [
+            (&b"GET / HTTP/1.1\nHost: a\n\n"[..], "CR LF"),
+            (b"GET /\x00 HTTP/1.1\r\n\r\n", "ASCII"),
+            (b"GET / HTTP/1.1\r\nX: caf\xC3\xA9\r\n\r\n", "ASCII"),
+            (b"GET / HTTP/1.1\r\nX: a\rb\r\n\r\n", "ASCII"),
+            (b"\r\n\r\n", "empty line"),
+            (b"GET / HTTP/1.1\r\nHost", "broke off"),
+        ] {
+            let error = read(bytes).unwrap_err().to_string();
+            assert!(error.contains(said), "{said}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_endless_head_is_cut_off() {
+        let line = [b"X: ".as_slice(), &[b'a'; 20_000]].concat();
+        assert!(matches!(read(&line), Err(HeadError::TooLarge)));
+        let lines = b"X: a\r\n".repeat(3_000);
+        assert!(matches!(read(&lines), Err(HeadError::TooLarge)));
+    }
+
+    #[test]
+    fn a_silent_client_is_not_waited_for() {
+        let mut silent = smol::io::BufReader::new(Silent);
+        let read = read_head(&mut silent, Duration::from_millis(10));
+        assert!(matches!(smol::block_on(read), Err(HeadError::TimedOut(_))));
+    }
+
+    struct Silent;
+
+    impl smol::io::AsyncRead for Silent {
+        fn poll_read(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            _: &mut [u8],
+        ) -> std::task::Poll<io::Result<usize>> {
+            std::task::Poll::Pending
+        }
+    }
+}

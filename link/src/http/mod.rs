@@ -1,0 +1,42 @@
+//! HTTP/1 as both ends serve it.
+//!
+//! Requests are parsed and finite responses written by `async-h1`, which is
+//! let near bytes only after [`head`] has bounded and checked them: fed
+//! directly, one byte of UTF-8 in a header panics it and a line without an end
+//! grows its buffer without limit. The endless responses, camera streams, are
+//! written by [`multipart`](crate::multipart) straight to the connection.
+
+mod connection;
+pub mod head;
+mod request;
+
+pub use connection::Connection;
+pub use head::HeadError;
+pub use http_types::{Method, Response, StatusCode};
+pub use request::{Request, Version};
+
+use crate::multipart::{self, Framing};
+
+/// The head of a camera stream's response. It is sent at once, before there is
+/// any frame: clients give up on a silent URL.
+pub fn stream_head(framing: Framing) -> String {
+    let transfer_encoding = match framing {
+        Framing::Chunked => "Transfer-Encoding: chunked\r\n",
+        Framing::CloseDelimited => "",
+    };
+    format!(
+        "HTTP/1.1 200 OK\r\n\
+         Content-Type: {}\r\n\
+         Cache-Control: {NO_STORE}\r\n\
+         Pragma: no-cache\r\n\
+         Expires: 0\r\n\
+         X-Accel-Buffering: no\r\n\
+         Connection: close\r\n\
+         {transfer_encoding}\
+         \r\n",
+        multipart::CONTENT_TYPE
+    )
+}
+
+/// `Cache-Control` of whatever shows a camera's present.
+pub const NO_STORE: &str = "no-store, no-cache, must-revalidate, max-age=0";

@@ -1,0 +1,30 @@
+//! `multipart/x-mixed-replace`: how frames travel over HTTP.
+//!
+//! The form is RFC 2046 section 5.1's, as browsers and cameras speak it: the
+//! body opens with a boundary line, and the boundary that ends a part is sent
+//! together with the part, so that a client knows the picture to be whole
+//! without waiting for the next one. Each part carries an exact
+//! `Content-Length`, the capture time as `X-Timestamp` (seconds and
+//! microseconds since 1970, as ustreamer sends it) and the source's count as
+//! `X-Sequence`.
+
+mod reader;
+mod sender;
+mod writer;
+
+pub use reader::{MultipartError, PartReader};
+pub use sender::{Drain, send_frames};
+pub use writer::{Framing, PartWriter};
+
+/// The boundary: a fixed token without quotes or leading dashes, which some
+/// clients do not take off.
+pub const BOUNDARY: &str = "pinholeframe";
+
+/// The value of `Content-Type` for a stream with [`BOUNDARY`].
+pub const CONTENT_TYPE: &str = "multipart/x-mixed-replace;boundary=pinholeframe";
+
+/// A part's header with the capture time, `seconds.microseconds` since 1970.
+const TIMESTAMP: &str = "X-Timestamp";
+
+/// A part's header with the source's count of frames.
+const SEQUENCE: &str = "X-Sequence";

@@ -1,0 +1,60 @@
+//! The hot path: from a latest-frame slot to one client's connection.
+
+use std::{future::Future, io};
+
+use smol::{
+    future::FutureExt as _,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+};
+
+use super::{Framing, PartWriter};
+use crate::{Frame, Reader};
+
+/// A connection that can tell when what was written to it has left.
+pub trait Drain {
+    /// Resolves once everything written was handed to the network but for a
+    /// remainder that is small against a frame (16 KiB).
+    ///
+    /// # Errors
+    /// When the connection failed.
+    fn drained(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// Sends the slot's frames as a multipart body until the client goes away.
+///
+/// Each step takes the newest frame, writes one whole part and waits until it
+/// has left before it looks at the slot again: whatever the speed of the
+/// client, at most one frame is on its way to it, and none is ever torn.
+///
+/// # Errors
+/// When the connection failed. A client that closes is no error.
+pub async fn send_frames<S>(
+    connection: &mut S,
+    framing: Framing,
+    frames: &mut Reader<Frame>,
+) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Drain + Unpin,
+{
+    let mut writer = PartWriter::new(framing);
+    connection.write_all(writer.opening()).await?;
+    connection.flush().await?;
+    loop {
+        let newest = async { Ok(Some(frames.next().await)) };
+        let gone = async { closed(connection).await.map(|()| None) };
+        let Some(update) = newest.or(gone).await? else {
+            return Ok(());
+        };
+        connection.write_all(writer.part(&update.value)).await?;
+        connection.flush().await?;
+        connection.drained().await?;
+    }
+}
+
+/// Resolves when the client has closed its side. What it sends meanwhile has
+/// no meaning and is dropped.
+async fn closed(connection: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+    let mut dropped = [0; 256];
+    while connection.read(&mut dropped).await? > 0 {}
+    Ok(())
+}
