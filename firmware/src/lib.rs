@@ -1,1 +1,3 @@
 //! The camera box: pid 1 and the camera service.
+
+pub mod camera;

@@ -1,0 +1,4 @@
+//! The camera service: what `pinhole camera` runs.
+
+pub mod encode;
+pub mod pattern;
