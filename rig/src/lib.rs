@@ -1,1 +1,5 @@
-//! The test rig: an emulated webcam, a virtual box, real viewers.
+//! The test rig.
+
+pub mod process;
+pub mod screenshot;
+pub mod viewer;
