@@ -2,11 +2,9 @@
 # What every script shares: where things are, how a step is shown and how a failure is told.
 # Sourced, never run.
 
-checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
-build="$checkout/build"
-logs="$build/log"
-# What comes from Debian's archive. It may lie outside the checkout, so that CI can keep it.
-fetched="${PINHOLE_CACHE:-$build/fetched}"
+checkout=$(CDPATH=; cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+build_dir="$checkout/build"
+logs="$build_dir/log"
 
 # Exported, so that cargo and these scripts agree wherever a cargo configuration points.
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-$checkout/target}")
@@ -43,19 +41,23 @@ step() {
     fi
     printf 'failed\n'
     tail -n 20 "$log" >&2
-    fail "$what: failed. $advice The whole output is in $log"
+    fail "$what failed. ${advice:+$advice }The whole output is in $log"
 }
 
 # make_once DIR COMMAND…: unless DIR is there, lets COMMAND fill a directory (its last
-# argument) that becomes DIR only when it is whole.
+# argument) that becomes DIR only when it is whole. One script at a time makes a directory.
 make_once() {
     local dir=$1
     shift
-    [ ! -d "$dir" ] || return 0
-    rm -rf "$dir.partial"
-    mkdir -p "$dir.partial"
-    "$@" "$dir.partial"
-    mv -T "$dir.partial" "$dir"
+    mkdir -p "$(dirname "$dir")"
+    (
+        flock 9
+        [ ! -d "$dir" ] || exit 0
+        rm -rf "$dir.partial"
+        mkdir "$dir.partial"
+        "$@" "$dir.partial" 9>&-
+        mv -T "$dir.partial" "$dir"
+    ) 9>"$(dirname "$dir")/lock"
 }
 
 # key WORD…: a short name for a set of inputs.

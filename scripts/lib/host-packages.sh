@@ -1,16 +1,14 @@
 # shellcheck shell=bash
-# The Debian packages that the host needs, by purpose. Sourced after common.sh.
+# The Debian packages that the host needs, by purpose.
+# Sourced, never run.
 #
 # Only what is missing is installed, and it is named first. The machine's own apt sources and
 # architectures stay as they are: arm64 parts come through the private root in private-apt.sh.
 
-host_arch=$(dpkg --print-architecture 2>/dev/null) || host_arch=unknown
+# shellcheck source=common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-case $host_arch in
-amd64) host_multiarch=x86_64-linux-gnu ;;
-arm64) host_multiarch=aarch64-linux-gnu ;;
-*) host_multiarch= ;;
-esac
+host_arch=$(dpkg --print-architecture 2>/dev/null) || host_arch=unknown
 
 # packages_to PURPOSE: the packages for it.
 packages_to() {

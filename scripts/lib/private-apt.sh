@@ -1,10 +1,15 @@
 # shellcheck shell=bash
 # An apt of our own beside the machine's: Debian 12's archive for this host and for arm64,
 # from which packages are downloaded and unpacked, never installed. Needs no root.
-# Sourced after common.sh and host-packages.sh.
+# Sourced, never run.
 #
 # What is unpacked stays as it is; to take newer packages, remove build/fetched.
 
+# shellcheck source=host-packages.sh
+. "$(dirname "${BASH_SOURCE[0]}")/host-packages.sh"
+
+# What comes from the archive. It may lie outside the checkout, so that CI can keep it.
+fetched="${PINHOLE_CACHE:-$build_dir/fetched}"
 archive="${PINHOLE_DEBIAN_ARCHIVE:-http://deb.debian.org}"
 archive_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
@@ -18,7 +23,7 @@ update_private_apt() {
     [ -z "${private_apt_is_fresh:-}" ] || return 0
     [ -e "$archive_keyring" ] || fail "$archive_keyring is missing: install debian-archive-keyring"
     local root="$fetched/apt"
-    mkdir -p "$root/etc" "$root/state/lists/partial" "$root/cache/archives/partial"
+    mkdir -p "$root"/etc/{apt.conf,preferences}.d "$root"/{state/lists,cache/archives}/partial
     : >"$root/state/status"
     printf "deb [signed-by=$archive_keyring] %s %s main\n" \
         "$archive/debian" bookworm \
@@ -59,13 +64,4 @@ unpack() {
         dpkg-deb -x "$deb" "$dir"
     done
     rm -rf "$downloads"
-}
-
-# with_fetch_lock COMMAND…: one script at a time fetches.
-with_fetch_lock() {
-    mkdir -p "$fetched"
-    (
-        flock 9
-        "$@" 9>&-
-    ) 9>"$fetched/lock"
 }

@@ -1,12 +1,19 @@
 # shellcheck shell=bash
-# Which Rust builds what. Sourced after private-apt.sh.
+# Which Rust builds what. Sourced, never run.
 #
 # The box is always built with Debian's rustc-web, unpacked privately (installed, it conflicts
 # with rustup). The host's programs are built with the user's own cargo when that is new
 # enough, else with Debian's too.
 
+# shellcheck source=private-apt.sh
+. "$(dirname "${BASH_SOURCE[0]}")/private-apt.sh"
+
 rust_version=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$checkout/Cargo.toml")
 rust_packages=(rustc-web cargo-web libstd-rust-web-dev rustfmt-web rust-web-clippy)
+case $host_arch in
+arm64) host_multiarch=aarch64-linux-gnu ;;
+*) host_multiarch=x86_64-linux-gnu ;;
+esac
 box_target=aarch64-unknown-linux-gnu
 
 # Named by its inputs: the host's release decides which libraries have to come along.
@@ -43,7 +50,7 @@ fetch_rust() {
     [ ! -d "$rust" ] || return 0
     step rust "Fetching Debian's Rust for the box (about 150 MB)" \
         "Check the network, then run this again." \
-        with_fetch_lock make_once "$rust" unpack_rust
+        make_once "$rust" unpack_rust
 }
 
 # unpack_rust DIR: the newest version whose files are all in the archive.
@@ -70,17 +77,20 @@ unpack_rust() {
 # only the ones that the host lacks are kept, so that gcc and others, which inherit
 # LD_LIBRARY_PATH from cargo, never meet a second copy of one of their own.
 unpack_rust_libraries() {
-    local dir=$1 version=$2 needed library
+    local dir=$1 version=$2 needed installed library name
     needed=$(private_apt apt-cache show "${rust_packages[@]/%/=$version}" |
-        sed -n 's/^Depends: //p' | tr ',' '\n' | awk '/^ *lib/ && !/-dev / { print $1 }' | sort -u)
+        sed -n 's/^Depends: //p' | tr ',' '\n' | awk '/^ *lib/ && !/-dev( |$)/ { print $1 }' | sort -u)
     # shellcheck disable=SC2086 # a list of words
     needed=$(private_apt apt-get -s --no-install-recommends install $needed |
         awk '/^Inst lib/ && $2 !~ /^(libc6|libgcc-s1|libstdc\+\+6)$/ { print $2 }')
     mkdir -p "$dir/libraries"
     # shellcheck disable=SC2086
     unpack "$dir/libraries" $needed
+    installed=$(/sbin/ldconfig -p | awk -v dir="/$host_multiarch/" 'index($0, dir) { print $1 }')
     for library in "$dir/libraries"{,/usr}/lib/"$host_multiarch"/lib*.so*; do
-        if ! /sbin/ldconfig -p | grep -q "^[[:space:]]$(basename "$library") .*/$host_multiarch/"; then
+        name=$(basename "$library")
+        if [ "$name" = "$(objdump -p "$library" 2>/dev/null | awk '$1 == "SONAME" { print $2 }')" ] &&
+            ! grep -qxF -e "$name" <<<"$installed"; then
             cp -L "$library" "$dir/usr/lib/"
         fi
     done
