@@ -10,6 +10,9 @@ logs="$build_dir/log"
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-$checkout/target}")
 export CARGO_TARGET_DIR
 
+# mkdosfs, depmod and their like, which an ordinary user's PATH does not reach.
+PATH="$PATH:/usr/sbin:/sbin"
+
 # The same files come out under every umask.
 umask 022
 

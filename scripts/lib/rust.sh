@@ -86,7 +86,7 @@ unpack_rust_libraries() {
     mkdir -p "$dir/libraries"
     # shellcheck disable=SC2086
     unpack "$dir/libraries" $needed
-    installed=$(/sbin/ldconfig -p | awk -v dir="/$host_multiarch/" 'index($0, dir) { print $1 }')
+    installed=$(ldconfig -p | awk -v dir="/$host_multiarch/" 'index($0, dir) { print $1 }')
     for library in "$dir/libraries"{,/usr}/lib/"$host_multiarch"/lib*.so*; do
         name=$(basename "$library")
         if [ "$name" = "$(objdump -p "$library" 2>/dev/null | awk '$1 == "SONAME" { print $2 }')" ] &&
