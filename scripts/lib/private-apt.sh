@@ -55,7 +55,7 @@ versions_of() {
 unpack() {
     local dir=$1 downloads deb
     shift
-    downloads=$(mktemp -d "$fetched/download.XXXXXX")
+    downloads=$(mktemp -d "$dir/download.XXXXXX")
     if ! (cd "$downloads" && private_apt apt-get download "$@"); then
         rm -rf "$downloads"
         return 1
