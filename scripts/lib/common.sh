@@ -10,11 +10,21 @@ logs="$build_dir/log"
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-$checkout/target}")
 export CARGO_TARGET_DIR
 
-# mkdosfs, depmod and their like, which an ordinary user's PATH does not reach.
-PATH="$PATH:/usr/sbin:/sbin"
-
 # The same files come out under every umask.
 umask 022
+
+# search_last DIR and search_first DIR: put DIR on the PATH unless it is there. Scripts call
+# each other, and build scripts of crates run anew when the PATH is another one.
+search_last() {
+    case ":$PATH:" in *":$1:"*) ;; *) PATH="$PATH:$1" ;; esac
+}
+search_first() {
+    case ":$PATH:" in *":$1:"*) ;; *) PATH="$1:$PATH" ;; esac
+}
+
+# mkdosfs, depmod and their like, which an ordinary user's PATH does not reach.
+search_last /usr/sbin
+search_last /sbin
 
 # fail MESSAGE: ends the script with one line that says what is wrong and what to do.
 fail() {

@@ -35,14 +35,14 @@ has_own_rust() {
 # choose_host_rust: puts a cargo that is new enough first on the PATH.
 choose_host_rust() {
     # rustup's usual place, which a shell that is not a login shell may not know.
-    PATH="$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin"
+    search_last "${CARGO_HOME:-${HOME:-/root}/.cargo}/bin"
     has_own_rust || use_debian_rust
 }
 
 # use_debian_rust: puts Debian's Rust first on the PATH.
 use_debian_rust() {
     fetch_rust
-    PATH="$rust/bin:$PATH"
+    search_first "$rust/bin"
 }
 
 # fetch_rust: unpacks Debian's Rust, for this host and for the box, into $rust.
