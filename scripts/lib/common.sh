@@ -10,8 +10,9 @@ logs="$build_dir/log"
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-$checkout/target}")
 export CARGO_TARGET_DIR
 
-# The same files come out under every umask.
+# The same files come out under every umask and in every language.
 umask 022
+export LC_ALL=C.UTF-8
 
 # search_last DIR and search_first DIR: put DIR on the PATH unless it is there. Scripts call
 # each other, and build scripts of crates run anew when the PATH is another one.

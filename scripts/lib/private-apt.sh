@@ -55,13 +55,13 @@ versions_of() {
 unpack() {
     local dir=$1 downloads deb
     shift
-    downloads=$(mktemp -d "$dir/download.XXXXXX")
+    downloads=$(mktemp -d "$dir/download.XXXXXX") || return
     if ! (cd "$downloads" && private_apt apt-get download "$@"); then
         rm -rf "$downloads"
         return 1
     fi
     for deb in "$downloads"/*.deb; do
-        dpkg-deb -x "$deb" "$dir"
+        dpkg-deb -x "$deb" "$dir" || return
     done
     rm -rf "$downloads"
 }

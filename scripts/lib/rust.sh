@@ -8,6 +8,7 @@
 # shellcheck source=private-apt.sh
 . "$(dirname "${BASH_SOURCE[0]}")/private-apt.sh"
 
+cargo_home="${CARGO_HOME:-${HOME:?has to be set: cargo keeps there what it downloads}/.cargo}"
 rust_version=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$checkout/Cargo.toml")
 rust_packages=(rustc-web cargo-web libstd-rust-web-dev rustfmt-web rust-web-clippy)
 case $host_arch in
@@ -35,7 +36,7 @@ has_own_rust() {
 # choose_host_rust: puts a cargo that is new enough first on the PATH.
 choose_host_rust() {
     # rustup's usual place, which a shell that is not a login shell may not know.
-    search_last "${CARGO_HOME:-${HOME:-/root}/.cargo}/bin"
+    search_last "$cargo_home/bin"
     has_own_rust || use_debian_rust
 }
 
@@ -48,7 +49,7 @@ use_debian_rust() {
 # fetch_rust: unpacks Debian's Rust, for this host and for the box, into $rust.
 fetch_rust() {
     [ ! -d "$rust" ] || return 0
-    step rust "Fetching Debian's Rust for the box (about 150 MB)" \
+    step rust "Fetching Debian's Rust for the box (about 200 MB)" \
         "Check the network, then run this again." \
         make_once "$rust" unpack_rust
 }
@@ -123,7 +124,7 @@ build_for_host() {
 build_for_box() {
     local flags=(
         -C target-feature=+crt-static
-        "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+        "--remap-path-prefix=$cargo_home=/cargo"
         "--remap-path-prefix=$CARGO_TARGET_DIR=/target"
         "--remap-path-prefix=$checkout=/pinhole"
     )
