@@ -1,3 +1,14 @@
-//! The camera box: pid 1 and the camera service.
+//! The camera box: pid 1 and the camera service, in one program.
+//!
+//! - [`init`]: pid 1 of the box, which brings the machine up and keeps the
+//!   other roles running;
+//! - [`camera`]: the camera service;
+//! - [`console`]: the log that all roles write;
+//! - [`paths`]: every path that the box touches.
+
+#![deny(unsafe_code)]
 
 pub mod camera;
+pub mod console;
+pub mod init;
+pub mod paths;

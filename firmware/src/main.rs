@@ -1,0 +1,70 @@
+//! `pinhole`: the one program of the camera box. What it does depends on how
+//! it is called; see `pinhole --help`.
+
+use std::{env, fmt::Display, path::Path, process::ExitCode};
+
+use pinhole::{console, init};
+
+const HELP: &str = "\
+pinhole: the program of the camera box
+
+As process 1 it starts the machine and takes no arguments.
+As udhcpc-event it applies what busybox's udhcpc has learned.
+
+Usage:
+  pinhole --help
+  pinhole --version
+";
+
+fn main() -> ExitCode {
+    if std::process::id() == 1 {
+        init::run();
+    }
+    console::start();
+    let mut arguments = env::args_os();
+    let called_as = arguments.next().unwrap_or_default();
+    if Path::new(&called_as).ends_with("udhcpc-event") {
+        let event = arguments.next().unwrap_or_default();
+        let variable = |name: &str| env::var(name).ok();
+        return exit_code(
+            "network",
+            init::dhcp::run(&event.to_string_lossy(), variable),
+        );
+    }
+    match arguments
+        .next()
+        .as_ref()
+        .map(|role| role.to_string_lossy())
+        .as_deref()
+    {
+        Some("--help" | "-h") => {
+            print!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        Some("--version" | "-V") => {
+            println!("pinhole {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        other => usage_error(other),
+    }
+}
+
+/// 0, or 1 with one line in which the role says what went wrong.
+fn exit_code(role: &str, outcome: Result<(), impl Display>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            console::write_line(tracing::Level::ERROR, role, &error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// 2, as is usual for a wrong command line.
+fn usage_error(role: Option<&str>) -> ExitCode {
+    match role {
+        Some(role) => eprintln!("pinhole: unknown command {role:?}; see pinhole --help"),
+        None => eprintln!("pinhole: needs a command; see pinhole --help"),
+    }
+    ExitCode::from(2)
+}
