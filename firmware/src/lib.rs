@@ -3,12 +3,14 @@
 //! - [`init`]: pid 1 of the box, which brings the machine up and keeps the
 //!   other roles running;
 //! - [`camera`]: the camera service;
+//! - [`config`]: `pinhole.toml`;
 //! - [`console`]: the log that all roles write;
 //! - [`paths`]: every path that the box touches.
 
 #![deny(unsafe_code)]
 
 pub mod camera;
+pub mod config;
 pub mod console;
 pub mod init;
 pub mod paths;
