@@ -27,6 +27,7 @@ mod camera_name;
 mod frame;
 mod key;
 mod latest;
+pub mod tunnel;
 
 pub use camera_name::{CameraName, InvalidCameraName};
 pub use frame::Frame;
