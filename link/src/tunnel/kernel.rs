@@ -200,9 +200,13 @@ fn remove_left_over(name: &InterfaceName) -> Result<(), TunnelError> {
     if if_nametoindex(text.as_ref()).is_err() {
         return Ok(());
     }
-    // Any other kind of interface is not ours to delete.
-    if Device::get(name, Backend::Kernel).is_err() {
-        return Err(TunnelError::ForeignInterface(text.into_owned()));
+    match Device::get(name, Backend::Kernel) {
+        Ok(_) => {}
+        Err(error) if error.raw_os_error() == Some(nix::libc::EPERM) => {
+            return Err(refused("look at the interface of an earlier run", error));
+        }
+        // Any other kind of interface is not ours to delete.
+        Err(_) => return Err(TunnelError::ForeignInterface(text.into_owned())),
     }
     backends::kernel::delete_interface(name)
         .map_err(|error| refused("delete the interface of an earlier run", error))

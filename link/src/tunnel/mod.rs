@@ -238,8 +238,8 @@ impl Tunnel {
         }
     }
 
-    /// Removes a peer and breaks its streams. One that is not known is no
-    /// error.
+    /// Removes a peer. Its streams break: at once in this process, within 15 s
+    /// in the kernel. A peer that is not known is no error.
     ///
     /// # Errors
     /// When the kernel refuses it.

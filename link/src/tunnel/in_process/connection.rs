@@ -180,15 +180,22 @@ impl Stack {
                 }
                 Poll::Ready(Ok(len))
             }
-            // Closed by this end, or broken.
-            Err(_) if socket.is_active() => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            Err(_) if self.is_closed(handle) => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
             Err(_) => Poll::Ready(Err(broken())),
         }
     }
 
+    fn is_closed(&self, handle: SocketHandle) -> bool {
+        let connection = self.connections.get(&handle);
+        connection.is_some_and(|connection| connection.closed)
+    }
+
     /// Ends this end's direction after what was written.
     pub(super) fn close(&mut self, handle: SocketHandle) {
-        self.sockets.get_mut::<Socket<'_>>(handle).close();
+        if let Some(connection) = self.connections.get_mut(&handle) {
+            connection.closed = true;
+            self.sockets.get_mut::<Socket<'_>>(handle).close();
+        }
     }
 
     /// Leaves a connection to end by itself, as the kernel does with a socket
@@ -199,8 +206,8 @@ impl Stack {
             connection.owner = Owner::Nobody {
                 since: Instant::now(),
             };
-            self.close(handle);
         }
+        self.close(handle);
     }
 }
 

@@ -49,6 +49,8 @@ pub(super) struct Ends {
 pub(super) struct Connection {
     pub(super) ends: Ends,
     pub(super) owner: Owner,
+    /// Whether this end has closed its direction.
+    pub(super) closed: bool,
     /// Notified when little is left unsent, or the connection is over.
     pub(super) progress: Arc<Event>,
     /// Sequence number that follows all data written so far. Known once the
@@ -186,6 +188,7 @@ impl Stack {
         let connection = Connection {
             ends,
             owner,
+            closed: false,
             progress: Arc::default(),
             written: None,
             sent: None,
