@@ -24,7 +24,7 @@ use std::{
 };
 
 use pinhole_link::Enrolment;
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 /// Largest file that is read, in bytes.
 const MAX_LEN: u64 = 64 << 10;
@@ -42,7 +42,7 @@ pub struct Config {
 }
 
 /// The `[camera]` section.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct CameraSettings {
     /// Width asked for, in pixels.
