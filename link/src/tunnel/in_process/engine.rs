@@ -40,7 +40,7 @@ const BATCH: usize = 64;
 /// An in-process tunnel. Dropping it breaks its streams, ends its thread and
 /// frees its UDP port.
 pub(in crate::tunnel) struct Engine {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     underlay: Arc<Underlay>,
     thread: Option<JoinHandle<()>>,
 }

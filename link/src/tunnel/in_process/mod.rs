@@ -23,3 +23,6 @@ mod underlay;
 
 pub(super) use engine::Engine;
 pub(super) use stream::{Listener, Stream};
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,11 @@ use crate::tunnel::{BACKLOG, NOT_SENT_LOW_WATER, PREFIX_LEN};
 /// How long a connection that was dropped has to get the rest of its data out.
 const LINGER: Duration = Duration::from_secs(60);
 
+/// How long a connection that both ends have closed is kept, to acknowledge the
+/// other's end once more if need be. Shorter than TCP's TIME-WAIT: ports of
+/// outgoing connections are drawn at random.
+const TIME_WAIT: Duration = Duration::from_secs(1);
+
 /// All connections and listeners of one tunnel address. What streams do with
 /// them is in the `connection` module.
 pub(super) struct Stack {
@@ -58,6 +63,8 @@ pub(super) struct Connection {
     pub(super) written: Option<TcpSeqNumber>,
     /// Sequence number that follows all that was sent so far.
     sent: Option<TcpSeqNumber>,
+    /// When both ends had closed it.
+    finished: Option<Instant>,
 }
 
 /// Who has a connection, or is to get it.
@@ -192,6 +199,7 @@ impl Stack {
             progress: Arc::default(),
             written: None,
             sent: None,
+            finished: None,
         };
         self.connections.insert(handle, connection);
         handle
@@ -289,7 +297,15 @@ impl Stack {
             let closed = !socket.is_open() && socket.remote_endpoint().is_none();
             let over = match connection.owner {
                 Owner::Stream | Owner::Ready => false,
-                Owner::Nobody { .. } => closed || socket.state() == State::TimeWait,
+                Owner::Nobody { .. } => {
+                    closed
+                        || socket.state() == State::TimeWait
+                            && connection
+                                .finished
+                                .get_or_insert_with(Instant::now)
+                                .elapsed()
+                                > TIME_WAIT
+                }
                 // A reset takes a half-open one back to where it began.
                 Owner::HalfOpen => closed || socket.state() == State::Listen,
             };
