@@ -31,7 +31,7 @@ use std::{
 use smol::io::{AsyncRead, AsyncWrite};
 use tracing::{info, warn};
 
-use crate::{PrivateKey, PublicKey};
+use crate::{PrivateKey, PublicKey, multipart::Drain};
 
 /// How many bytes of what was written may still wait on this machine for
 /// [`Stream::drained`] to resolve.
@@ -349,6 +349,12 @@ impl Stream {
             Transport::Kernel(stream) => stream.writable().await,
             Transport::InProcess(stream) => stream.drained().await,
         }
+    }
+}
+
+impl Drain for Stream {
+    async fn drained(&mut self) -> io::Result<()> {
+        Self::drained(self).await
     }
 }
 
