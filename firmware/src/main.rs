@@ -3,7 +3,7 @@
 
 use std::{env, fmt::Display, path::Path, process::ExitCode};
 
-use pinhole::{console, init};
+use pinhole::{camera, console, init};
 
 const HELP: &str = "\
 pinhole: the program of the camera box
@@ -12,6 +12,7 @@ As process 1 it starts the machine and takes no arguments.
 As udhcpc-event it applies what busybox's udhcpc has learned.
 
 Usage:
+  pinhole camera [options]    see pinhole camera --help
   pinhole --help
   pinhole --version
 ";
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
             println!("pinhole {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
         }
+        Some("camera") => camera::run(arguments),
         other => usage_error(other),
     }
 }

@@ -33,6 +33,7 @@ use super::{
     negotiation::{Choice, Interval, IntervalOffer, Offer, Steps},
     status::Format,
 };
+use crate::paths;
 
 /// Most entries that are read of any list of a device's, or of `/dev`.
 const MAX_LISTED: u32 = 256;
@@ -67,7 +68,7 @@ pub(super) struct Setting {
 
 /// The video nodes that exist now, the lowest number first.
 pub(super) fn nodes() -> Vec<PathBuf> {
-    let Ok(folder) = fs::read_dir("/dev") else {
+    let Ok(folder) = fs::read_dir(paths::DEV) else {
         return Vec::new();
     };
     let number = |name: &str| name.strip_prefix("video")?.parse::<u16>().ok();
@@ -76,7 +77,7 @@ pub(super) fn nodes() -> Vec<PathBuf> {
         .take(MAX_LISTED as usize)
         .collect();
     numbers.sort_unstable();
-    let path = |number| PathBuf::from(format!("/dev/video{number}"));
+    let path = |number| Path::new(paths::DEV).join(format!("video{number}"));
     numbers.into_iter().map(path).collect()
 }
 
