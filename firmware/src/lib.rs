@@ -3,7 +3,7 @@
 //! - [`init`]: pid 1 of the box, which brings the machine up and keeps the
 //!   other roles running;
 //! - [`camera`]: the camera service;
-//! - [`config`]: `pinhole.toml`;
+//! - [`config`]: the user's `pinhole.toml`;
 //! - [`console`]: the log that all roles write;
 //! - [`paths`]: every path that the box touches.
 
