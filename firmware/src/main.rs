@@ -4,6 +4,7 @@
 use std::{env, fmt::Display, path::Path, process::ExitCode};
 
 use pinhole::{console, init};
+use tracing::Level;
 
 const HELP: &str = "\
 pinhole: the program of the camera box
@@ -54,7 +55,7 @@ fn exit_code(role: &str, outcome: Result<(), impl Display>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            console::write_line(tracing::Level::ERROR, role, &error.to_string());
+            console::write_line(Level::ERROR, role, &error.to_string());
             ExitCode::FAILURE
         }
     }
@@ -62,9 +63,14 @@ fn exit_code(role: &str, outcome: Result<(), impl Display>) -> ExitCode {
 
 /// 2, as is usual for a wrong command line.
 fn usage_error(role: Option<&str>) -> ExitCode {
-    match role {
-        Some(role) => eprintln!("pinhole: unknown command {role:?}; see pinhole --help"),
-        None => eprintln!("pinhole: needs a command; see pinhole --help"),
-    }
+    let what = match role {
+        Some(role) => format!("unknown command {role:?}"),
+        None => "needs a command".to_owned(),
+    };
+    console::write_line(
+        Level::ERROR,
+        "usage",
+        &format!("{what}; see pinhole --help"),
+    );
     ExitCode::from(2)
 }

@@ -155,7 +155,8 @@ pub fn live(system: &mut impl System) -> io::Result<()> {
 /// log, names the machine, and sets loopback up.
 fn apply_settings(system: &mut impl System) {
     let settings = [
-        (paths::KERNEL_LOG_LIMIT, "on"),
+        // Without the line feed the kernel refuses it (`devkmsg_sysctl_set_loglvl`).
+        (paths::KERNEL_LOG_LIMIT, "on\n"),
         (paths::CTRL_ALT_DEL, "0"),
         (paths::HOSTNAME, HOSTNAME),
     ];
