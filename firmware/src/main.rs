@@ -25,19 +25,10 @@ fn main() -> ExitCode {
     let mut arguments = env::args_os();
     let called_as = arguments.next().unwrap_or_default();
     if Path::new(&called_as).ends_with("udhcpc-event") {
-        let event = arguments.next().unwrap_or_default();
-        let variable = |name: &str| env::var(name).ok();
-        return exit_code(
-            "network",
-            init::dhcp::run(&event.to_string_lossy(), variable),
-        );
+        return exit_code("network", dhcp_event(arguments));
     }
-    match arguments
-        .next()
-        .as_ref()
-        .map(|role| role.to_string_lossy())
-        .as_deref()
-    {
+    let role = arguments.next();
+    match role.as_ref().map(|role| role.to_string_lossy()).as_deref() {
         Some("--help" | "-h") => {
             print!("{HELP}");
             ExitCode::SUCCESS
@@ -48,6 +39,13 @@ fn main() -> ExitCode {
         }
         other => usage_error(other),
     }
+}
+
+/// What udhcpc calls; pid 1 names the interface too.
+fn dhcp_event(arguments: env::ArgsOs) -> Result<(), init::dhcp::Error> {
+    let mut words = arguments.map(|word| word.to_string_lossy().into_owned());
+    let event = words.next().unwrap_or_default();
+    init::dhcp::run(&event, words.next(), |name| env::var(name).ok())
 }
 
 /// 0, or 1 with one line in which the role says what went wrong.

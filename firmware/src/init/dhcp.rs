@@ -6,11 +6,13 @@
 //! [`Lease`] and nothing else of it is used.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     net::Ipv4Addr,
     path::{Path, PathBuf},
 };
 
+use nix::libc;
 use tracing::info;
 
 use super::netlink::Netlink;
@@ -64,12 +66,20 @@ pub struct Lease {
     name_servers: Vec<Ipv4Addr>,
 }
 
-/// Applies one event: `variable` gives the environment.
+/// Applies one event: `variable` gives the environment. The interface is the
+/// environment's, unless the caller names one: pid 1, when it is gone.
 ///
 /// # Errors
 /// When the answer is not one that can be used, or cannot be applied.
-pub fn run(event: &str, variable: impl Fn(&'static str) -> Option<String>) -> Result<(), Error> {
-    let interface = variable("interface").ok_or(Error::Missing("interface"))?;
+pub fn run(
+    event: &str,
+    interface: Option<String>,
+    variable: impl Fn(&'static str) -> Option<String>,
+) -> Result<(), Error> {
+    let interface = interface
+        .or_else(|| variable("interface"))
+        .filter(|name| is_interface_name(name))
+        .ok_or(Error::Missing("interface"))?;
     let on_interface = |what| {
         let interface = interface.clone();
         move |source| Error::Kernel {
@@ -82,9 +92,12 @@ pub fn run(event: &str, variable: impl Fn(&'static str) -> Option<String>) -> Re
     match event {
         // The client starts, or its lease has ended or was refused.
         "deconfig" => {
-            netlink
-                .remove_addresses(&interface)
-                .map_err(on_interface("no address"))?;
+            match netlink.remove_addresses(&interface) {
+                // With the interface its addresses are gone.
+                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {}
+                removed => removed.map_err(on_interface("no address"))?,
+            }
+            NameServers::of_box().set(&interface, &[])?;
             info!(target: TARGET, "{interface} has no address");
         }
         "bound" | "renew" => {
@@ -97,7 +110,7 @@ pub fn run(event: &str, variable: impl Fn(&'static str) -> Option<String>) -> Re
                     .set_default_route(&interface, router)
                     .map_err(on_interface("default route"))?;
             }
-            write_name_servers(Path::new(paths::RESOLV_CONF), &lease.name_servers)?;
+            NameServers::of_box().set(&interface, &lease.name_servers)?;
             // A renewal of the same would be a line every few minutes.
             if event == "bound" {
                 info!(target: TARGET, "{interface} up, {lease}");
@@ -201,24 +214,75 @@ fn wrong(name: &'static str, value: &str) -> Error {
     Error::Wrong { name, value }
 }
 
-/// Replaces the list of name servers in one step: a reader sees the old one or
-/// the new one. A lease that names none leaves the old list.
-fn write_name_servers(path: &Path, servers: &[Ipv4Addr]) -> Result<(), Error> {
-    if servers.is_empty() {
-        return Ok(());
+/// A name that is also one of a file: `dev_valid_name` in the kernel's
+/// net/core/dev.c, but for its `:`, which only old aliases have.
+fn is_interface_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'/' && byte != b':';
+    (1..16).contains(&name.len()) && name.bytes().all(allowed) && name != "." && name != ".."
+}
+
+/// The resolver's list, made of what each interface was given: when one of
+/// them goes, the servers of the others are still known.
+struct NameServers<'a> {
+    /// A file for each interface.
+    directory: &'a Path,
+    /// The list of all of them.
+    list: &'a Path,
+}
+
+impl NameServers<'static> {
+    fn of_box() -> Self {
+        Self {
+            directory: Path::new(paths::NAME_SERVERS),
+            list: Path::new(paths::RESOLV_CONF),
+        }
     }
-    let lines: Vec<String> = servers
-        .iter()
-        .map(|server| format!("nameserver {server}\n"))
-        .collect();
-    // Named after this process, as two interfaces may get a lease at once.
-    let new = path.with_extension(format!("{}.new", std::process::id()));
-    fs::write(&new, lines.concat())
-        .and_then(|()| fs::rename(&new, path))
-        .map_err(|source| Error::NameServers {
-            path: path.to_owned(),
+}
+
+impl NameServers<'_> {
+    /// Sets one interface's servers, then makes the list anew. Of two that do
+    /// this at once, the later one to look finds the files of both.
+    fn set(&self, interface: &str, servers: &[Ipv4Addr]) -> Result<(), Error> {
+        let failed = |source| Error::NameServers {
+            path: self.list.to_owned(),
             source,
-        })
+        };
+        let lines = servers
+            .iter()
+            .map(|server| format!("nameserver {server}\n"));
+        fs::create_dir_all(self.directory).map_err(failed)?;
+        self.replace(&self.directory.join(interface), &lines.collect::<String>())
+            .map_err(failed)?;
+        let list = self.merge().map_err(failed)?;
+        self.replace(self.list, &list).map_err(failed)
+    }
+
+    /// The lines of all interfaces, in the order of their names, which puts
+    /// `eth0` before `wlan0`.
+    fn merge(&self) -> io::Result<String> {
+        let entries = fs::read_dir(self.directory)?.collect::<io::Result<Vec<_>>>()?;
+        let files: BTreeSet<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
+        let mut merged: Vec<String> = Vec::new();
+        for file in files {
+            for line in fs::read_to_string(file)?.lines() {
+                if !merged.iter().any(|known| known == line) {
+                    merged.push(line.to_owned());
+                }
+            }
+        }
+        merged.truncate(MAX_NAME_SERVERS);
+        Ok(merged.iter().map(|line| format!("{line}\n")).collect())
+    }
+
+    /// Replaces a file in one step: a reader sees the old one or the new one.
+    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
+        // Beside the list, out of the directory that others read.
+        let new = self
+            .list
+            .with_extension(format!("{}.new", std::process::id()));
+        fs::write(&new, text)?;
+        fs::rename(&new, path)
+    }
 }
 
 #[cfg(test)]
@@ -279,12 +343,43 @@ mod tests {
     }
 
     #[test]
-    fn name_servers_are_replaced_and_never_lost() {
+    fn an_interface_that_goes_leaves_the_servers_of_the_others() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("resolv.conf");
-        write_name_servers(&path, &[Ipv4Addr::new(10, 0, 2, 3)]).unwrap();
-        write_name_servers(&path, &[]).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "nameserver 10.0.2.3\n");
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        let list = directory.path().join("resolv.conf");
+        let servers = NameServers {
+            directory: &directory.path().join("name-servers"),
+            list: &list,
+        };
+        let address = |last| Ipv4Addr::new(10, 0, 0, last);
+        servers.set("wlan0", &[address(1), address(2)]).unwrap();
+        servers
+            .set("eth0", &[address(3), address(1), address(4)])
+            .unwrap();
+        let read = || fs::read_to_string(&list).unwrap();
+        assert_eq!(
+            read(),
+            "nameserver 10.0.0.3\nnameserver 10.0.0.1\nnameserver 10.0.0.4\n"
+        );
+        servers.set("eth0", &[]).unwrap();
+        assert_eq!(read(), "nameserver 10.0.0.1\nnameserver 10.0.0.2\n");
+        let left_behind = fs::read_dir(directory.path()).unwrap().count();
+        assert_eq!(left_behind, 2, "the list and the directory");
+    }
+
+    #[test]
+    fn an_interface_is_no_path() {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "../x",
+            "a b",
+            "sixteen_letters_",
+            "\u{e4}",
+        ] {
+            assert!(!is_interface_name(bad), "{bad:?}");
+        }
+        assert!(is_interface_name("enp1s0") && is_interface_name("eth0.5"));
     }
 }

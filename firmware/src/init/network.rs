@@ -39,10 +39,19 @@ pub fn interface_added(system: &mut impl System, supervisor: &mut Supervisor, na
     supervisor.keep(system, &worker(name), dhcp_client(name));
 }
 
-/// Ends the DHCP client of an interface that is gone.
+/// Ends the DHCP client of an interface that is gone, and has what it learned
+/// forgotten.
 pub fn interface_removed(system: &mut impl System, supervisor: &mut Supervisor, name: &str) {
-    if supervisor.release(system, &worker(name)) {
-        log::info(system, &format!("network: {name} is gone"));
+    if !supervisor.release(system, &worker(name)) {
+        return;
+    }
+    log::info(system, &format!("network: {name} is gone"));
+    let forget = Command {
+        program: paths::DHCP_EVENT,
+        arguments: vec!["deconfig".to_owned(), name.to_owned()],
+    };
+    if let Err(error) = system.spawn(&forget) {
+        log::warn(system, &format!("network: {}: {error}", paths::DHCP_EVENT));
     }
 }
 

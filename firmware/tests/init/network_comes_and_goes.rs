@@ -28,10 +28,11 @@ fn an_interface_that_appears_later_gets_a_client_until_it_goes() {
                 -- 20 s
                 signal Process(101) Terminate
                 INFO: network: eth1 is gone
+                spawn /usr/libexec/pinhole/udhcpc-event deconfig eth1
                 -- 30 s
                 up eth1
                 {CLIENT_ETH1}
-                INFO: udhcpc on eth1: started (pid 103)"
+                INFO: udhcpc on eth1: started (pid 104)"
             ),
         );
 }
