@@ -122,7 +122,7 @@ pub fn live(system: &mut impl System) -> io::Result<()> {
     modules.load(system, "wireguard");
     log::info(system, &format!("modules: {} loaded", modules.loaded()));
     let mut supervisor = Supervisor::default();
-    network::start(system, &mut supervisor);
+    network::look_around(system, &mut supervisor);
     supervisor.keep(system, "camera", camera());
 
     loop {
@@ -141,7 +141,7 @@ pub fn live(system: &mut impl System) -> io::Result<()> {
             }
             Event::DevicesLost => {
                 load_for_all_devices(system, &mut modules);
-                network::start(system, &mut supervisor);
+                network::look_around(system, &mut supervisor);
             }
             Event::StopAsked(stop) => return shutdown::stop(system, clock, supervisor, stop),
             Event::Timeout => {}

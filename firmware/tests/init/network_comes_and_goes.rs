@@ -38,6 +38,18 @@ fn an_interface_that_appears_later_gets_a_client_until_it_goes() {
 }
 
 #[test]
+fn an_interface_whose_end_was_not_heard_of_is_missed_all_the_same() {
+    let machine = Rehearsal::machine().file("/sys/class/net/lo/type", "772\n");
+    machine.loses(10, "eth0").play(20).expect_after(
+        "camera: started",
+        "-- 10 s
+        signal Process(101) Terminate
+        INFO: network: eth0 is gone
+        spawn /usr/libexec/pinhole/udhcpc-event deconfig eth0",
+    );
+}
+
+#[test]
 fn only_wired_interfaces_get_one() {
     let machine = Rehearsal::machine()
         .file("/sys/class/net/lo/type", "772\n")

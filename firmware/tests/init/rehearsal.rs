@@ -32,6 +32,7 @@ pub(crate) struct Rehearsal {
     clock: Duration,
     uptime: Duration,
     script: VecDeque<(Duration, Event)>,
+    lost: Option<(Duration, &'static str)>,
     end: Duration,
     next_process: ProcessId,
     stopping: bool,
@@ -55,6 +56,7 @@ impl Rehearsal {
             clock: Duration::ZERO,
             uptime: Duration::ZERO,
             script: VecDeque::new(),
+            lost: None,
             end: Duration::ZERO,
             next_process: 101,
             stopping: false,
@@ -143,6 +145,13 @@ impl Rehearsal {
     pub(crate) fn at(mut self, seconds: u64, event: Event) -> Self {
         self.schedule(Duration::from_secs(seconds), event);
         self
+    }
+
+    /// An interface goes at an uptime in seconds, and the kernel's word of it
+    /// is lost among others.
+    pub(crate) fn loses(mut self, seconds: u64, interface: &'static str) -> Self {
+        self.lost = Some((Duration::from_secs(seconds), interface));
+        self.at(seconds, Event::DevicesLost)
     }
 
     /// Plays up to this uptime, when the power is cut, or until the machine is
@@ -363,6 +372,10 @@ impl System for Rehearsal {
             Some((when, _)) if *when <= wakes && (*when <= self.end || self.stopping) => {
                 let (when, event) = self.script.pop_front().unwrap();
                 self.uptime = self.uptime.max(when);
+                if let Some((_, interface)) = self.lost.take_if(|(lost, _)| *lost <= self.uptime) {
+                    let directory = Path::new("/sys/class/net").join(interface);
+                    self.files.retain(|file, _| !file.starts_with(&directory));
+                }
                 self.stopping |= matches!(event, Event::StopAsked(_));
                 event
             }
