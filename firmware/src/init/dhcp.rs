@@ -5,24 +5,19 @@
 //! `fill_envp`). The answer comes from the network, so it is parsed into a
 //! [`Lease`] and nothing else of it is used.
 
-use std::{
-    collections::BTreeSet,
-    fs, io,
-    net::Ipv4Addr,
-    path::{Path, PathBuf},
-};
+use std::{io, net::Ipv4Addr};
 
 use nix::libc;
 use tracing::info;
 
-use super::netlink::Netlink;
+use super::{
+    name_servers::{self, NameServers},
+    netlink::Netlink,
+};
 use crate::paths;
 
 /// Whose lines these are on the console.
 const TARGET: &str = "network";
-/// The resolver takes no more name servers (`MAXNS` of resolv.h).
-const MAX_NAME_SERVERS: usize = 3;
-
 /// What went wrong with an event.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -48,13 +43,8 @@ pub enum Error {
         source: io::Error,
     },
     /// The list of name servers could not be written.
-    #[error("cannot write {path}: {source}")]
-    NameServers {
-        /// Where to.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error("cannot write {path}: {0}", path = paths::RESOLV_CONF)]
+    NameServers(#[source] io::Error),
 }
 
 /// What a DHCP server lets an interface have.
@@ -97,7 +87,7 @@ pub fn run(
                 Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {}
                 removed => removed.map_err(on_interface("no address"))?,
             }
-            NameServers::of_box().set(&interface, &[])?;
+            set_name_servers(&interface, &[])?;
             info!(target: TARGET, "{interface} has no address");
         }
         "bound" | "renew" => {
@@ -110,7 +100,7 @@ pub fn run(
                     .set_default_route(&interface, router)
                     .map_err(on_interface("default route"))?;
             }
-            NameServers::of_box().set(&interface, &lease.name_servers)?;
+            set_name_servers(&interface, &lease.name_servers)?;
             // A renewal of the same would be a line every few minutes.
             if event == "bound" {
                 info!(target: TARGET, "{interface} up, {lease}");
@@ -136,7 +126,7 @@ impl Lease {
             address,
             prefix_length,
             router: hosts(&variable, "router").next(),
-            name_servers: hosts(&variable, "dns").take(MAX_NAME_SERVERS).collect(),
+            name_servers: hosts(&variable, "dns").take(name_servers::MAX).collect(),
         })
     }
 }
@@ -214,75 +204,17 @@ fn wrong(name: &'static str, value: &str) -> Error {
     Error::Wrong { name, value }
 }
 
+fn set_name_servers(interface: &str, servers: &[Ipv4Addr]) -> Result<(), Error> {
+    NameServers::of_box()
+        .set(interface, servers)
+        .map_err(Error::NameServers)
+}
+
 /// A name that is also one of a file: `dev_valid_name` in the kernel's
 /// net/core/dev.c, but for its `:`, which only old aliases have.
 fn is_interface_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'/' && byte != b':';
     (1..16).contains(&name.len()) && name.bytes().all(allowed) && name != "." && name != ".."
-}
-
-/// The resolver's list, made of what each interface was given: when one of
-/// them goes, the servers of the others are still known.
-struct NameServers<'a> {
-    /// A file for each interface.
-    directory: &'a Path,
-    /// The list of all of them.
-    list: &'a Path,
-}
-
-impl NameServers<'static> {
-    fn of_box() -> Self {
-        Self {
-            directory: Path::new(paths::NAME_SERVERS),
-            list: Path::new(paths::RESOLV_CONF),
-        }
-    }
-}
-
-impl NameServers<'_> {
-    /// Sets one interface's servers, then makes the list anew. Of two that do
-    /// this at once, the later one to look finds the files of both.
-    fn set(&self, interface: &str, servers: &[Ipv4Addr]) -> Result<(), Error> {
-        let failed = |source| Error::NameServers {
-            path: self.list.to_owned(),
-            source,
-        };
-        let lines = servers
-            .iter()
-            .map(|server| format!("nameserver {server}\n"));
-        fs::create_dir_all(self.directory).map_err(failed)?;
-        self.replace(&self.directory.join(interface), &lines.collect::<String>())
-            .map_err(failed)?;
-        let list = self.merge().map_err(failed)?;
-        self.replace(self.list, &list).map_err(failed)
-    }
-
-    /// The lines of all interfaces, in the order of their names, which puts
-    /// `eth0` before `wlan0`.
-    fn merge(&self) -> io::Result<String> {
-        let entries = fs::read_dir(self.directory)?.collect::<io::Result<Vec<_>>>()?;
-        let files: BTreeSet<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
-        let mut merged: Vec<String> = Vec::new();
-        for file in files {
-            for line in fs::read_to_string(file)?.lines() {
-                if !merged.iter().any(|known| known == line) {
-                    merged.push(line.to_owned());
-                }
-            }
-        }
-        merged.truncate(MAX_NAME_SERVERS);
-        Ok(merged.iter().map(|line| format!("{line}\n")).collect())
-    }
-
-    /// Replaces a file in one step: a reader sees the old one or the new one.
-    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
-        // Beside the list, out of the directory that others read.
-        let new = self
-            .list
-            .with_extension(format!("{}.new", std::process::id()));
-        fs::write(&new, text)?;
-        fs::rename(&new, path)
-    }
 }
 
 #[cfg(test)]
@@ -340,30 +272,6 @@ mod tests {
             let error = parse(variables).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }
-    }
-
-    #[test]
-    fn an_interface_that_goes_leaves_the_servers_of_the_others() {
-        let directory = tempfile::tempdir().unwrap();
-        let list = directory.path().join("resolv.conf");
-        let servers = NameServers {
-            directory: &directory.path().join("name-servers"),
-            list: &list,
-        };
-        let address = |last| Ipv4Addr::new(10, 0, 0, last);
-        servers.set("wlan0", &[address(1), address(2)]).unwrap();
-        servers
-            .set("eth0", &[address(3), address(1), address(4)])
-            .unwrap();
-        let read = || fs::read_to_string(&list).unwrap();
-        assert_eq!(
-            read(),
-            "nameserver 10.0.0.3\nnameserver 10.0.0.1\nnameserver 10.0.0.4\n"
-        );
-        servers.set("eth0", &[]).unwrap();
-        assert_eq!(read(), "nameserver 10.0.0.1\nnameserver 10.0.0.2\n");
-        let left_behind = fs::read_dir(directory.path()).unwrap().count();
-        assert_eq!(left_behind, 2, "the list and the directory");
     }
 
     #[test]

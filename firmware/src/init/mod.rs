@@ -47,6 +47,7 @@ pub mod linux;
 mod log;
 pub mod modules;
 pub mod mounts;
+mod name_servers;
 mod netlink;
 pub mod network;
 pub mod partitions;
