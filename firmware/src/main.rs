@@ -4,6 +4,7 @@
 use std::{env, fmt::Display, path::Path, process::ExitCode};
 
 use pinhole::{camera, console, init};
+use tracing::Level;
 
 const HELP: &str = "\
 pinhole: the program of the camera box
@@ -25,19 +26,10 @@ fn main() -> ExitCode {
     let mut arguments = env::args_os();
     let called_as = arguments.next().unwrap_or_default();
     if Path::new(&called_as).ends_with("udhcpc-event") {
-        let event = arguments.next().unwrap_or_default();
-        let variable = |name: &str| env::var(name).ok();
-        return exit_code(
-            "network",
-            init::dhcp::run(&event.to_string_lossy(), variable),
-        );
+        return exit_code("network", dhcp_event(arguments));
     }
-    match arguments
-        .next()
-        .as_ref()
-        .map(|role| role.to_string_lossy())
-        .as_deref()
-    {
+    let role = arguments.next();
+    match role.as_ref().map(|role| role.to_string_lossy()).as_deref() {
         Some("--help" | "-h") => {
             print!("{HELP}");
             ExitCode::SUCCESS
@@ -51,12 +43,19 @@ fn main() -> ExitCode {
     }
 }
 
+/// What udhcpc calls; pid 1 names the interface too.
+fn dhcp_event(arguments: env::ArgsOs) -> Result<(), init::dhcp::Error> {
+    let mut words = arguments.map(|word| word.to_string_lossy().into_owned());
+    let event = words.next().unwrap_or_default();
+    init::dhcp::run(&event, words.next(), |name| env::var(name).ok())
+}
+
 /// 0, or 1 with one line in which the role says what went wrong.
 fn exit_code(role: &str, outcome: Result<(), impl Display>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            console::write_line(tracing::Level::ERROR, role, &error.to_string());
+            console::write_line(Level::ERROR, role, &error.to_string());
             ExitCode::FAILURE
         }
     }
@@ -64,9 +63,14 @@ fn exit_code(role: &str, outcome: Result<(), impl Display>) -> ExitCode {
 
 /// 2, as is usual for a wrong command line.
 fn usage_error(role: Option<&str>) -> ExitCode {
-    match role {
-        Some(role) => eprintln!("pinhole: unknown command {role:?}; see pinhole --help"),
-        None => eprintln!("pinhole: needs a command; see pinhole --help"),
-    }
+    let what = match role {
+        Some(role) => format!("unknown command {role:?}"),
+        None => "needs a command".to_owned(),
+    };
+    console::write_line(
+        Level::ERROR,
+        "usage",
+        &format!("{what}; see pinhole --help"),
+    );
     ExitCode::from(2)
 }

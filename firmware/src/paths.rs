@@ -40,6 +40,8 @@ pub const INTERFACES: &str = "/sys/class/net";
 pub const RUN: &str = "/run";
 /// Name servers; the image's `/etc/resolv.conf` points here.
 pub const RESOLV_CONF: &str = "/run/resolv.conf";
+/// What each interface contributes to them.
+pub const NAME_SERVERS: &str = "/run/name-servers";
 /// Scratch space.
 pub const TMP: &str = "/tmp";
 

@@ -80,7 +80,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(fault) => {
-            eprintln!("pinhole camera: {fault}; see pinhole camera --help");
+            error!("{fault}; see pinhole camera --help");
             return ExitCode::from(2);
         }
     };

@@ -5,22 +5,19 @@
 //! `fill_envp`). The answer comes from the network, so it is parsed into a
 //! [`Lease`] and nothing else of it is used.
 
-use std::{
-    fs, io,
-    net::Ipv4Addr,
-    path::{Path, PathBuf},
-};
+use std::{io, net::Ipv4Addr};
 
+use nix::libc;
 use tracing::info;
 
-use super::netlink::Netlink;
+use super::{
+    name_servers::{self, NameServers},
+    netlink::Netlink,
+};
 use crate::paths;
 
 /// Whose lines these are on the console.
 const TARGET: &str = "network";
-/// The resolver takes no more name servers (`MAXNS` of resolv.h).
-const MAX_NAME_SERVERS: usize = 3;
-
 /// What went wrong with an event.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -46,13 +43,8 @@ pub enum Error {
         source: io::Error,
     },
     /// The list of name servers could not be written.
-    #[error("cannot write {path}: {source}")]
-    NameServers {
-        /// Where to.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error("cannot write {path}: {0}", path = paths::RESOLV_CONF)]
+    NameServers(#[source] io::Error),
 }
 
 /// What a DHCP server lets an interface have.
@@ -64,12 +56,20 @@ pub struct Lease {
     name_servers: Vec<Ipv4Addr>,
 }
 
-/// Applies one event: `variable` gives the environment.
+/// Applies one event: `variable` gives the environment. The interface is the
+/// environment's, unless the caller names one: pid 1, when it is gone.
 ///
 /// # Errors
 /// When the answer is not one that can be used, or cannot be applied.
-pub fn run(event: &str, variable: impl Fn(&'static str) -> Option<String>) -> Result<(), Error> {
-    let interface = variable("interface").ok_or(Error::Missing("interface"))?;
+pub fn run(
+    event: &str,
+    interface: Option<String>,
+    variable: impl Fn(&'static str) -> Option<String>,
+) -> Result<(), Error> {
+    let interface = interface
+        .or_else(|| variable("interface"))
+        .filter(|name| is_interface_name(name))
+        .ok_or(Error::Missing("interface"))?;
     let on_interface = |what| {
         let interface = interface.clone();
         move |source| Error::Kernel {
@@ -82,9 +82,12 @@ pub fn run(event: &str, variable: impl Fn(&'static str) -> Option<String>) -> Re
     match event {
         // The client starts, or its lease has ended or was refused.
         "deconfig" => {
-            netlink
-                .remove_addresses(&interface)
-                .map_err(on_interface("no address"))?;
+            match netlink.remove_addresses(&interface) {
+                // With the interface its addresses are gone.
+                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {}
+                removed => removed.map_err(on_interface("no address"))?,
+            }
+            set_name_servers(&interface, &[])?;
             info!(target: TARGET, "{interface} has no address");
         }
         "bound" | "renew" => {
@@ -97,7 +100,7 @@ pub fn run(event: &str, variable: impl Fn(&'static str) -> Option<String>) -> Re
                     .set_default_route(&interface, router)
                     .map_err(on_interface("default route"))?;
             }
-            write_name_servers(Path::new(paths::RESOLV_CONF), &lease.name_servers)?;
+            set_name_servers(&interface, &lease.name_servers)?;
             // A renewal of the same would be a line every few minutes.
             if event == "bound" {
                 info!(target: TARGET, "{interface} up, {lease}");
@@ -123,7 +126,7 @@ impl Lease {
             address,
             prefix_length,
             router: hosts(&variable, "router").next(),
-            name_servers: hosts(&variable, "dns").take(MAX_NAME_SERVERS).collect(),
+            name_servers: hosts(&variable, "dns").take(name_servers::MAX).collect(),
         })
     }
 }
@@ -201,24 +204,17 @@ fn wrong(name: &'static str, value: &str) -> Error {
     Error::Wrong { name, value }
 }
 
-/// Replaces the list of name servers in one step: a reader sees the old one or
-/// the new one. A lease that names none leaves the old list.
-fn write_name_servers(path: &Path, servers: &[Ipv4Addr]) -> Result<(), Error> {
-    if servers.is_empty() {
-        return Ok(());
-    }
-    let lines: Vec<String> = servers
-        .iter()
-        .map(|server| format!("nameserver {server}\n"))
-        .collect();
-    // Named after this process, as two interfaces may get a lease at once.
-    let new = path.with_extension(format!("{}.new", std::process::id()));
-    fs::write(&new, lines.concat())
-        .and_then(|()| fs::rename(&new, path))
-        .map_err(|source| Error::NameServers {
-            path: path.to_owned(),
-            source,
-        })
+fn set_name_servers(interface: &str, servers: &[Ipv4Addr]) -> Result<(), Error> {
+    NameServers::of_box()
+        .set(interface, servers)
+        .map_err(Error::NameServers)
+}
+
+/// A name that is also one of a file: `dev_valid_name` in the kernel's
+/// net/core/dev.c, but for its `:`, which only old aliases have.
+fn is_interface_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'/' && byte != b':';
+    (1..16).contains(&name.len()) && name.bytes().all(allowed) && name != "." && name != ".."
 }
 
 #[cfg(test)]
@@ -279,12 +275,19 @@ mod tests {
     }
 
     #[test]
-    fn name_servers_are_replaced_and_never_lost() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("resolv.conf");
-        write_name_servers(&path, &[Ipv4Addr::new(10, 0, 2, 3)]).unwrap();
-        write_name_servers(&path, &[]).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "nameserver 10.0.2.3\n");
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    fn an_interface_is_no_path() {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "../x",
+            "a b",
+            "sixteen_letters_",
+            "\u{e4}",
+        ] {
+            assert!(!is_interface_name(bad), "{bad:?}");
+        }
+        assert!(is_interface_name("enp1s0") && is_interface_name("eth0.5"));
     }
 }

@@ -125,27 +125,20 @@ impl Linux {
         None
     }
 
-    /// A device or an interface that came or went.
+    /// A device or an interface that came or went. It reads one message: most
+    /// are of no interest, and a flood of them must not hide signals.
     fn next_uevent(&mut self) -> Option<Event> {
-        let mut message = vec![0; UEVENT_LEN];
-        loop {
-            let received = self
-                .uevents
-                .recv_from(&mut message.as_mut_slice(), libc::MSG_DONTWAIT);
-            match received {
-                // Another process may send to the group; only the kernel is 0.
-                Ok((length, sender)) if sender.port_number() == 0 => {
-                    let event = message.get(..length).and_then(uevent::parse);
-                    if event.is_some() {
-                        return event;
-                    }
-                }
-                Ok(_) => {}
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-                    return Some(Event::DevicesLost);
-                }
-                Err(_) => return None,
+        let mut message = [0; UEVENT_LEN];
+        let received = self
+            .uevents
+            .recv_from(&mut message.as_mut_slice(), libc::MSG_DONTWAIT);
+        match received {
+            // Another process may send to the group; only the kernel is 0.
+            Ok((length, sender)) if sender.port_number() == 0 => {
+                message.get(..length).and_then(uevent::parse)
             }
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Some(Event::DevicesLost),
+            Ok(_) | Err(_) => None,
         }
     }
 

@@ -47,6 +47,7 @@ pub mod linux;
 mod log;
 pub mod modules;
 pub mod mounts;
+mod name_servers;
 mod netlink;
 pub mod network;
 pub mod partitions;
@@ -122,7 +123,7 @@ pub fn live(system: &mut impl System) -> io::Result<()> {
     modules.load(system, "wireguard");
     log::info(system, &format!("modules: {} loaded", modules.loaded()));
     let mut supervisor = Supervisor::default();
-    network::start(system, &mut supervisor);
+    network::look_around(system, &mut supervisor);
     supervisor.keep(system, "camera", camera());
 
     loop {
@@ -141,7 +142,7 @@ pub fn live(system: &mut impl System) -> io::Result<()> {
             }
             Event::DevicesLost => {
                 load_for_all_devices(system, &mut modules);
-                network::start(system, &mut supervisor);
+                network::look_around(system, &mut supervisor);
             }
             Event::StopAsked(stop) => return shutdown::stop(system, clock, supervisor, stop),
             Event::Timeout => {}
@@ -155,7 +156,8 @@ pub fn live(system: &mut impl System) -> io::Result<()> {
 /// log, names the machine, and sets loopback up.
 fn apply_settings(system: &mut impl System) {
     let settings = [
-        (paths::KERNEL_LOG_LIMIT, "on"),
+        // Without the line feed the kernel refuses it (`devkmsg_sysctl_set_loglvl`).
+        (paths::KERNEL_LOG_LIMIT, "on\n"),
         (paths::CTRL_ALT_DEL, "0"),
         (paths::HOSTNAME, HOSTNAME),
     ];

@@ -10,18 +10,31 @@ use super::{
 };
 use crate::paths;
 
+/// What a client is called in the log, before the interface's name.
+const WORKER: &str = "udhcpc on ";
+
 /// `ARPHRD_ETHER` of linux/if_arp.h, as sysfs shows it.
 const ETHERNET: &str = "1";
 
-/// Starts the DHCP client on every wired interface that there is now.
-pub fn start(system: &mut impl System, supervisor: &mut Supervisor) {
-    match system.list(Path::new(paths::INTERFACES)) {
-        Ok(names) => {
-            for name in names {
-                interface_added(system, supervisor, &name);
-            }
+/// Starts the DHCP client on every wired interface that there is now, and ends
+/// those of interfaces that are gone.
+pub fn look_around(system: &mut impl System, supervisor: &mut Supervisor) {
+    let present = match system.list(Path::new(paths::INTERFACES)) {
+        Ok(names) => names,
+        Err(error) => {
+            log::warn(system, &format!("network: {}: {error}", paths::INTERFACES));
+            return;
         }
-        Err(error) => log::warn(system, &format!("network: {}: {error}", paths::INTERFACES)),
+    };
+    for name in supervisor.names() {
+        if let Some(interface) = name.strip_prefix(WORKER)
+            && !present.iter().any(|name| name == interface)
+        {
+            interface_removed(system, supervisor, interface);
+        }
+    }
+    for name in present {
+        interface_added(system, supervisor, &name);
     }
 }
 
@@ -39,10 +52,19 @@ pub fn interface_added(system: &mut impl System, supervisor: &mut Supervisor, na
     supervisor.keep(system, &worker(name), dhcp_client(name));
 }
 
-/// Ends the DHCP client of an interface that is gone.
+/// Ends the DHCP client of an interface that is gone, and has what it learned
+/// forgotten.
 pub fn interface_removed(system: &mut impl System, supervisor: &mut Supervisor, name: &str) {
-    if supervisor.release(system, &worker(name)) {
-        log::info(system, &format!("network: {name} is gone"));
+    if !supervisor.release(system, &worker(name)) {
+        return;
+    }
+    log::info(system, &format!("network: {name} is gone"));
+    let forget = Command {
+        program: paths::DHCP_EVENT,
+        arguments: vec!["deconfig".to_owned(), name.to_owned()],
+    };
+    if let Err(error) = system.spawn(&forget) {
+        log::warn(system, &format!("network: {}: {error}", paths::DHCP_EVENT));
     }
 }
 
@@ -58,7 +80,7 @@ fn is_wired(system: &mut impl System, name: &str) -> bool {
 }
 
 fn worker(interface: &str) -> String {
-    format!("udhcpc on {interface}")
+    format!("{WORKER}{interface}")
 }
 
 /// Busybox's client, which asks for ever: 4 requests 2 s apart, 5 s of rest.

@@ -97,6 +97,14 @@ impl Supervisor {
         pauses.min()
     }
 
+    /// The names of all, running or not.
+    pub fn names(&self) -> Vec<String> {
+        self.workers
+            .iter()
+            .map(|worker| worker.name.clone())
+            .collect()
+    }
+
     /// How many processes run.
     pub fn running(&self) -> usize {
         let runs = |worker: &&Worker| matches!(worker.phase, Phase::Runs { .. });
