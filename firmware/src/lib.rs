@@ -1,3 +1,16 @@
-//! The camera box: pid 1 and the camera service.
+//! The camera box: pid 1 and the camera service, in one program.
+//!
+//! - [`init`]: pid 1 of the box, which brings the machine up and keeps the
+//!   other roles running;
+//! - [`camera`]: the camera service;
+//! - [`config`]: the user's `pinhole.toml`;
+//! - [`console`]: the log that all roles write;
+//! - [`paths`]: every path that the box touches.
+
+#![deny(unsafe_code)]
 
 pub mod camera;
+pub mod config;
+pub mod console;
+pub mod init;
+pub mod paths;

@@ -31,6 +31,7 @@ pub mod jpeg;
 mod key;
 mod latest;
 pub mod multipart;
+pub mod tunnel;
 
 pub use camera_name::{CameraName, InvalidCameraName};
 pub use enrolment::Enrolment;

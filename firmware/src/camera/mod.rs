@@ -1,4 +1,191 @@
 //! The camera service: what `pinhole camera` runs.
+//!
+//! It reads [`pinhole.toml`](crate::config), captures from the webcam (or draws
+//! a [pattern]), opens the tunnel to the relay, and serves the pictures there,
+//! on the tunnel's address alone. Data walks one way:
+//!
+//! ```text
+//! device ─► v4l_stream ─► capture ─┬─► outlet ─► Latest<Frame> ─► serve ─► tunnel
+//!                  pattern, encode ┘
+//! ```
+//!
+//! Nothing that is missing ends it: each thing is told in one line and tried
+//! again, for ever. A fault that stays the same is told at most once a minute.
+//!
+//! Lines of the log that tests wait for, each behind `pinhole: camera: `:
+//!
+//! | line | when |
+//! |---|---|
+//! | `first frame: MJPG 640x480 at 15 fps from "NAME"` | each time that a webcam begins to deliver; `first frame: pattern 640x480 at 15 fps` for the pattern |
+//! | `no webcam found: plug a USB webcam in` | there is none, or it was pulled out |
+//! | `serving on http://[ADDRESS]:80` | the tunnel is open on this end |
+//! | `tunnel up: handshake with relay NAME at ADDRESS` | the relay answers |
+//! | `no answer from relay NAME at ADDRESS: …` | it has not for 30 s |
+//! | `relay name "NAME" does not resolve: …` | for 5 s |
 
+mod capture;
+mod device;
 pub mod encode;
+mod ioctl;
+mod negotiation;
+mod notice;
+mod options;
+mod outlet;
 pub mod pattern;
+mod serve;
+mod source;
+mod status;
+mod uplink;
+mod v4l_stream;
+
+use std::{
+    convert::Infallible, ffi::OsString, future::pending, io, panic, path::Path, process::ExitCode,
+    sync::Arc, thread, time::Duration,
+};
+
+use pinhole_link::{
+    CAMERA_PORT, Enrolment, Latest,
+    tunnel::{Choice, Listener, Settings, Stream, Tunnel},
+};
+use smol::{Executor, Timer, lock::Semaphore};
+use tracing::{debug, error, info, warn};
+
+use self::{
+    notice::Notice,
+    options::{Command, HELP, Options},
+    outlet::Outlet,
+    serve::Server,
+    status::Status,
+    uplink::Uplink,
+};
+use crate::config::Config;
+
+/// Name of the kernel's network interface for the tunnel.
+const INTERFACE: &str = "pinhole-camera";
+
+/// Connections that are served at the same time; further ones wait. The relay
+/// needs one, and one more for each of its own questions.
+const MAX_CONNECTIONS: usize = 16;
+
+/// How long after something failed to try it again.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Runs the service with the arguments behind `pinhole camera`. It returns
+/// only where it cannot start.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let options = match Command::parse(arguments) {
+        Ok(Command::Run(options)) => options,
+        Ok(Command::Help) => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(fault) => {
+            error!("{fault}; see pinhole camera --help");
+            return ExitCode::from(2);
+        }
+    };
+    end_with_any_panic();
+    let Err(fault) = start(options);
+    error!("cannot start: {fault}");
+    ExitCode::FAILURE
+}
+
+/// A thread that panicked would leave half a service; pid 1 starts a whole one.
+fn end_with_any_panic() {
+    panic::set_hook(Box::new(|panic| {
+        error!("a fault in the program, which ends it: {panic}");
+        std::process::exit(101);
+    }));
+}
+
+/// Runs the service on two threads, this one among them.
+fn start(options: Options) -> io::Result<Infallible> {
+    let executor = Arc::new(Executor::new());
+    let second = Arc::clone(&executor);
+    thread::Builder::new()
+        .name("serve".to_owned())
+        .spawn(move || smol::block_on(second.run(pending::<()>())))?;
+    smol::block_on(executor.run(serve(options, Arc::clone(&executor))))
+}
+
+/// Brings up one part after the other, each as soon as what it needs is there.
+async fn serve(options: Options, executor: Arc<Executor<'static>>) -> io::Result<Infallible> {
+    let config = configuration(&options.config).await;
+    let frames = Latest::new();
+    let status = Status::new(options.source, config.camera);
+    let outlet = Outlet::new(frames.clone(), status.clone());
+    options.source.start(config.camera, outlet)?;
+
+    let Enrolment { address, relay, .. } = config.enrolment.clone();
+    let (tunnel, listener) = tunnel(&config.enrolment, options.tunnel).await;
+    info!("serving on http://[{address}]:{CAMERA_PORT}");
+    let uplink = Uplink::new(tunnel, relay, status.clone());
+    executor.spawn(uplink.keep_up()).detach();
+
+    let server = Server::new(frames, status);
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let place = places.acquire_arc().await;
+        let stream = accept(&listener).await;
+        let server = server.clone();
+        let serving = async move {
+            if let Err(fault) = server.serve(stream).await {
+                debug!("a connection ended: {fault}");
+            }
+            drop(place);
+        };
+        executor.spawn(serving).detach();
+    }
+}
+
+/// The configuration, as soon as there is a good one.
+async fn configuration(path: &Path) -> Config {
+    let mut notice = Notice::default();
+    loop {
+        match Config::read(path) {
+            Ok(config) => {
+                if !config.unknown_keys.is_empty() {
+                    let keys = config.unknown_keys.join(", ");
+                    warn!("{}: not understood and passed over: {keys}", path.display());
+                }
+                return config;
+            }
+            Err(fault) => notice.tell(fault),
+        }
+        Timer::after(RETRY).await;
+    }
+}
+
+/// This end of the tunnel and its listener, as soon as both can be had.
+async fn tunnel(enrolment: &Enrolment, choice: Choice) -> (Tunnel, Listener) {
+    let settings = Settings {
+        private_key: enrolment.private_key.clone(),
+        address: enrolment.address,
+        listen: None,
+        interface: INTERFACE.to_owned(),
+    };
+    let mut notice = Notice::default();
+    loop {
+        match Tunnel::open(settings.clone(), choice).await {
+            Ok(tunnel) => match tunnel.listen(CAMERA_PORT).await {
+                Ok(listener) => return (tunnel, listener),
+                Err(fault) => notice.tell(format!(
+                    "cannot listen on TCP port {CAMERA_PORT} of the tunnel: {fault}"
+                )),
+            },
+            Err(fault) => notice.tell(fault),
+        }
+        Timer::after(RETRY).await;
+    }
+}
+
+/// The next connection.
+async fn accept(listener: &Listener) -> Stream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(fault) => warn!("cannot accept a connection: {fault}"),
+        }
+        Timer::after(Duration::from_secs(1)).await;
+    }
+}

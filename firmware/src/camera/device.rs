@@ -1,0 +1,399 @@
+//! A webcam's device node: found, opened, asked what it offers, set.
+//!
+//! The nodes under `/dev` come and go with what is plugged in, under any
+//! number, and one webcam has several: UVC's second one carries metadata, and
+//! a codec's look much like a camera's. What a node is for is in its
+//! `device_caps`. Everything that a device lists is read to a bound, for some
+//! never end their lists.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::OpenOptionsExt as _,
+    },
+    path::{Path, PathBuf},
+};
+
+use nix::libc;
+use v4l::{
+    FourCC,
+    buffer::Type,
+    capability::Flags,
+    v4l_sys::{
+        v4l2_capability, v4l2_fmtdesc, v4l2_format, v4l2_fract, v4l2_frmivalenum,
+        v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE, v4l2_frmsizeenum,
+        v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE, v4l2_pix_format, v4l2_streamparm,
+    },
+};
+
+use super::{
+    ioctl,
+    negotiation::{Choice, Interval, IntervalOffer, Offer, Steps},
+    status::Format,
+};
+use crate::paths;
+
+/// Most entries that are read of any list of a device's, or of `/dev`.
+const MAX_LISTED: u32 = 256;
+
+/// Largest side of a picture that is asked for, in pixels.
+const MAX_SIDE: u32 = 8192;
+
+/// A capture node, open.
+#[derive(Debug)]
+pub(super) struct Device {
+    file: File,
+    name: String,
+}
+
+/// What a device offers.
+#[derive(Debug)]
+pub(super) struct Offers {
+    /// What can be used here.
+    pub(super) usable: Vec<Offer>,
+    /// The names of all formats, for a message.
+    pub(super) formats: Vec<String>,
+}
+
+/// The format that a device was set to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setting {
+    pub(super) width: u16,
+    pub(super) height: u16,
+    /// Bytes from one row to the next; of no meaning for MJPG.
+    pub(super) stride: usize,
+}
+
+/// The video nodes that exist now, the lowest number first.
+pub(super) fn nodes() -> Vec<PathBuf> {
+    let Ok(folder) = fs::read_dir(paths::DEV) else {
+        return Vec::new();
+    };
+    let number = |name: &str| name.strip_prefix("video")?.parse::<u16>().ok();
+    let mut numbers: Vec<u16> = folder
+        .filter_map(|entry| number(entry.ok()?.file_name().to_str()?))
+        .take(MAX_LISTED as usize)
+        .collect();
+    numbers.sort_unstable();
+    let path = |number| Path::new(paths::DEV).join(format!("video{number}"));
+    numbers.into_iter().map(path).collect()
+}
+
+impl Device {
+    /// Opens a node. `None` if it is not for capture.
+    ///
+    /// # Errors
+    /// When the node cannot be opened or is no video device.
+    pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
+        // The standard library opens with O_CLOEXEC.
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path)?;
+        let mut capability = v4l2_capability::default();
+        ioctl::QUERYCAP.call(&file, &mut capability)?;
+        let name = text(&capability.card);
+        Ok(captures(&capability).then_some(Self { file, name }))
+    }
+
+    /// The device's name for itself.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The formats and sizes that the device lists.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub(super) fn offers(&self) -> io::Result<Offers> {
+        let mut offers = Offers {
+            usable: Vec::new(),
+            formats: Vec::new(),
+        };
+        for index in 0..MAX_LISTED {
+            let mut description = v4l2_fmtdesc {
+                index,
+                type_: Type::VideoCapture as u32,
+                ..Default::default()
+            };
+            if at_end(ioctl::ENUM_FMT.call(self, &mut description))? {
+                break;
+            }
+            let code = FourCC::from(description.pixelformat);
+            offers.formats.push(text(&code.repr));
+            let format = match &code.repr {
+                b"MJPG" | b"JPEG" => Format::Mjpg,
+                b"YUYV" => Format::Yuyv,
+                _ => continue,
+            };
+            self.list_sizes(format, code, &mut offers.usable)?;
+        }
+        Ok(offers)
+    }
+
+    fn list_sizes(&self, format: Format, code: FourCC, offers: &mut Vec<Offer>) -> io::Result<()> {
+        for index in 0..MAX_LISTED {
+            let mut listed = v4l2_frmsizeenum {
+                index,
+                pixel_format: code.into(),
+                ..Default::default()
+            };
+            if at_end(ioctl::ENUM_FRAMESIZES.call(self, &mut listed))? {
+                if index == 0 {
+                    // A driver without a list: what it can is seen when it is set.
+                    let any = Steps {
+                        min: 1,
+                        max: MAX_SIDE,
+                        step: 1,
+                    };
+                    offers.push(Offer {
+                        format,
+                        code,
+                        width: any,
+                        height: any,
+                    });
+                }
+                break;
+            }
+            let (width, height) = sizes(&listed);
+            if width.max <= MAX_SIDE && height.max <= MAX_SIDE && width.max > 0 && height.max > 0 {
+                offers.push(Offer {
+                    format,
+                    code,
+                    width,
+                    height,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The intervals that the device lists for a choice; none from a driver
+    /// without a list.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub(super) fn intervals(&self, choice: Choice) -> io::Result<Vec<IntervalOffer>> {
+        let mut offers = Vec::new();
+        for index in 0..MAX_LISTED {
+            let mut listed = v4l2_frmivalenum {
+                index,
+                pixel_format: choice.code.into(),
+                width: choice.width,
+                height: choice.height,
+                ..Default::default()
+            };
+            if at_end(ioctl::ENUM_FRAMEINTERVALS.call(self, &mut listed))? {
+                break;
+            }
+            offers.push(interval(&listed));
+        }
+        Ok(offers)
+    }
+
+    /// Sets format and size.
+    ///
+    /// # Errors
+    /// When the device fails or sets something else than what it offered.
+    pub(super) fn set_format(&self, choice: Choice) -> io::Result<Setting> {
+        let mut format = v4l2_format {
+            type_: Type::VideoCapture as u32,
+            ..Default::default()
+        };
+        format.fmt.pix = v4l2_pix_format {
+            width: choice.width,
+            height: choice.height,
+            pixelformat: choice.code.into(),
+            ..Default::default()
+        };
+        ioctl::S_FMT.call(self, &mut format)?;
+        let set = pix(&format);
+        let side = |pixels: u32| u16::try_from(pixels).ok().filter(|side| *side > 0);
+        let (Some(width), Some(height)) = (side(set.width), side(set.height)) else {
+            return Err(io::Error::other("it set a size that makes no sense"));
+        };
+        if FourCC::from(set.pixelformat) != choice.code {
+            return Err(io::Error::other(
+                "it set another format than the one it offers",
+            ));
+        }
+        // Some drivers leave the stride out where rows follow each other.
+        let row = 2 * usize::from(width);
+        Ok(Setting {
+            width,
+            height,
+            stride: row.max(set.bytesperline as usize),
+        })
+    }
+
+    /// Sets the interval and returns the one that the device then has. `None`
+    /// from one whose rate cannot be set.
+    pub(super) fn set_interval(&self, interval: Interval) -> Option<Interval> {
+        let mut parameters = v4l2_streamparm {
+            type_: Type::VideoCapture as u32,
+            ..Default::default()
+        };
+        parameters.parm.capture.timeperframe = v4l2_fract {
+            numerator: interval.numerator,
+            denominator: interval.denominator,
+        };
+        ioctl::S_PARM.call(self, &mut parameters).ok()?;
+        Some(time_per_frame(&parameters)).filter(|set| set.rate().is_normal())
+    }
+}
+
+impl AsFd for Device {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Whether a node is there to capture pictures through mapped buffers.
+fn captures(capability: &v4l2_capability) -> bool {
+    let all = Flags::from(capability.capabilities);
+    // What this node can, where the driver tells it apart from what the whole
+    // device can (since Linux 3.4).
+    let node = if all.contains(Flags::DEVICE_CAPS) {
+        Flags::from(capability.device_caps)
+    } else {
+        all
+    };
+    node.contains(Flags::VIDEO_CAPTURE | Flags::STREAMING)
+        && !node.intersects(Flags::VIDEO_M2M | Flags::VIDEO_M2M_MPLANE | Flags::TOUCH)
+}
+
+/// Whether the list has no further entry: EINVAL, or ENOTTY from a driver that
+/// has no such list at all.
+fn at_end(result: io::Result<()>) -> io::Result<bool> {
+    match result {
+        Ok(()) => Ok(false),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EINVAL | libc::ENOTTY) => Ok(true),
+            _ => Err(error),
+        },
+    }
+}
+
+/// A device's text as it may be shown: up to its NUL, in printable letters.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0);
+    let text = String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]);
+    let shown = text.chars().filter(|letter| !letter.is_control());
+    shown.collect::<String>().trim().to_owned()
+}
+
+#[allow(unsafe_code)]
+fn sizes(listed: &v4l2_frmsizeenum) -> (Steps, Steps) {
+    // SAFETY: both members of the union are of plain integers, valid whatever
+    // the driver has written.
+    let (discrete, range) = unsafe {
+        let union = &listed.__bindgen_anon_1;
+        (union.discrete, union.stepwise)
+    };
+    if listed.type_ == v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE {
+        return (Steps::only(discrete.width), Steps::only(discrete.height));
+    }
+    (
+        Steps {
+            min: range.min_width,
+            max: range.max_width,
+            step: range.step_width,
+        },
+        Steps {
+            min: range.min_height,
+            max: range.max_height,
+            step: range.step_height,
+        },
+    )
+}
+
+#[allow(unsafe_code)]
+fn interval(listed: &v4l2_frmivalenum) -> IntervalOffer {
+    // SAFETY: as in `sizes`.
+    let (discrete, range) = unsafe {
+        let union = &listed.__bindgen_anon_1;
+        (union.discrete, union.stepwise)
+    };
+    if listed.type_ == v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE {
+        return IntervalOffer::Discrete(discrete.into());
+    }
+    IntervalOffer::Range {
+        shortest: range.min.into(),
+        longest: range.max.into(),
+    }
+}
+
+#[allow(unsafe_code)]
+fn pix(format: &v4l2_format) -> v4l2_pix_format {
+    // SAFETY: as in `sizes`.
+    unsafe { format.fmt.pix }
+}
+
+#[allow(unsafe_code)]
+fn time_per_frame(parameters: &v4l2_streamparm) -> Interval {
+    // SAFETY: as in `sizes`.
+    unsafe { parameters.parm.capture.timeperframe }.into()
+}
+
+impl From<v4l2_fract> for Interval {
+    fn from(fraction: v4l2_fract) -> Self {
+        Self {
+            numerator: fraction.numerator,
+            denominator: fraction.denominator,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(capabilities: Flags, device_caps: Flags) -> v4l2_capability {
+        v4l2_capability {
+            capabilities: capabilities.into(),
+            device_caps: device_caps.into(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn only_a_capture_node_is_taken() {
+        let webcam = Flags::VIDEO_CAPTURE | Flags::META_CAPTURE | Flags::STREAMING;
+        let whole = webcam | Flags::DEVICE_CAPS;
+        let picture = Flags::VIDEO_CAPTURE | Flags::STREAMING;
+        assert!(captures(&node(whole, picture)));
+        assert!(captures(&node(picture, Flags::from(0))));
+        let metadata = Flags::META_CAPTURE | Flags::STREAMING;
+        assert!(!captures(&node(whole, metadata)));
+        assert!(!captures(&node(whole, Flags::VIDEO_CAPTURE)));
+        assert!(!captures(&node(whole, picture | Flags::VIDEO_M2M)));
+        assert!(!captures(&node(
+            whole,
+            Flags::VIDEO_OUTPUT | Flags::STREAMING
+        )));
+    }
+
+    #[test]
+    fn a_list_ends_at_einval_and_breaks_at_anything_else() {
+        assert!(!at_end(Ok(())).unwrap());
+        let error = |code| Err(io::Error::from_raw_os_error(code));
+        assert!(at_end(error(libc::EINVAL)).unwrap());
+        assert!(at_end(error(libc::ENOTTY)).unwrap());
+        assert!(at_end(error(libc::ENODEV)).is_err());
+    }
+
+    #[test]
+    fn a_name_is_made_fit_to_be_shown() {
+        assert_eq!(text(b"HD Webcam\0junk"), "HD Webcam");
+        assert_eq!(text(b" caf\xC3\xA9\n\x1B[2J\xFF "), "caf\u{E9}[2J\u{FFFD}");
+    }
+
+    #[test]
+    fn what_is_no_video_device_is_an_error() {
+        assert!(Device::open(Path::new("/dev/null")).is_err());
+        assert!(Device::open(Path::new("/dev/video-that-is-not-there")).is_err());
+    }
+}

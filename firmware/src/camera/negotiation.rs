@@ -1,0 +1,219 @@
+//! The choice among what a webcam offers: the size nearest to what was asked
+//! for; of two formats in that size MJPG, which needs no encoding here; then
+//! the nearest rate.
+
+use v4l::FourCC;
+
+use super::status::Format;
+use crate::config::CameraSettings;
+
+/// A format in one size, or in a range of sizes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Offer {
+    pub(super) format: Format,
+    /// The device's name for the format: MJPG has two.
+    pub(super) code: FourCC,
+    pub(super) width: Steps,
+    pub(super) height: Steps,
+}
+
+/// From `min` to `max` in steps of `step`, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Steps {
+    pub(super) min: u32,
+    pub(super) max: u32,
+    pub(super) step: u32,
+}
+
+/// A format and a size to ask the device for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Choice {
+    pub(super) format: Format,
+    pub(super) code: FourCC,
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+/// The time from one frame to the next, in seconds, as a fraction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Interval {
+    pub(super) numerator: u32,
+    pub(super) denominator: u32,
+}
+
+/// An interval, or a range of them, that a device offers for one size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IntervalOffer {
+    Discrete(Interval),
+    Range {
+        shortest: Interval,
+        longest: Interval,
+    },
+}
+
+impl Steps {
+    /// One size alone.
+    pub(super) fn only(size: u32) -> Self {
+        Self {
+            min: size,
+            max: size,
+            step: 1,
+        }
+    }
+
+    /// What is offered nearest to `asked`.
+    fn nearest(self, asked: u32) -> u32 {
+        let step = self.step.max(1);
+        let inside = asked.clamp(self.min.min(self.max), self.max);
+        let below = inside - (inside - self.min.min(inside)) % step;
+        match below.checked_add(step) {
+            Some(above) if above <= self.max && above - inside < inside - below => above,
+            _ => below,
+        }
+    }
+}
+
+/// Chooses format and size. `None` if nothing is offered.
+pub(super) fn choose(offers: &[Offer], asked: &CameraSettings) -> Option<Choice> {
+    let (asked_width, asked_height) = (u32::from(asked.width), u32::from(asked.height));
+    let choices = offers.iter().map(|offer| Choice {
+        format: offer.format,
+        code: offer.code,
+        width: offer.width.nearest(asked_width),
+        height: offer.height.nearest(asked_height),
+    });
+    choices.min_by_key(|choice| {
+        let away = u64::from(choice.width.abs_diff(asked_width))
+            + u64::from(choice.height.abs_diff(asked_height));
+        // As far away above as below: the smaller one is the cheaper one.
+        (away, choice.width, choice.format != Format::Mjpg)
+    })
+}
+
+/// Chooses the interval nearest to a rate; the shorter one of two that are
+/// equally near. `None` if nothing sensible is offered.
+pub(super) fn choose_interval(offers: &[IntervalOffer], frames_per_second: u8) -> Option<Interval> {
+    let asked = f64::from(frames_per_second);
+    let nearest = |offer: &IntervalOffer| match *offer {
+        IntervalOffer::Discrete(interval) => interval,
+        IntervalOffer::Range { shortest, .. } if asked > shortest.rate() => shortest,
+        IntervalOffer::Range { longest, .. } if asked < longest.rate() => longest,
+        IntervalOffer::Range { .. } => Interval {
+            numerator: 1,
+            denominator: frames_per_second.into(),
+        },
+    };
+    let intervals = offers.iter().map(nearest);
+    let sensible = intervals.filter(|interval| interval.rate().is_normal());
+    sensible.min_by(|one, other| {
+        let away = |interval: &Interval| (interval.rate() - asked).abs();
+        let by_distance = away(one).total_cmp(&away(other));
+        by_distance.then(other.rate().total_cmp(&one.rate()))
+    })
+}
+
+impl Interval {
+    /// Frames in a second. Infinite or not a number where the fraction is
+    /// senseless.
+    pub(super) fn rate(self) -> f64 {
+        f64::from(self.denominator) / f64::from(self.numerator)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn asked(width: u16, height: u16) -> CameraSettings {
+        CameraSettings {
+            width,
+            height,
+            ..CameraSettings::default()
+        }
+    }
+
+    fn discrete(format: Format, width: u32, height: u32) -> Offer {
+        Offer {
+            format,
+            code: FourCC::new(b"TEST"),
+            width: Steps::only(width),
+            height: Steps::only(height),
+        }
+    }
+
+    fn chosen(offers: &[Offer], width: u16, height: u16) -> (Format, u32, u32) {
+        let choice = choose(offers, &asked(width, height)).unwrap();
+        (choice.format, choice.width, choice.height)
+    }
+
+    #[test]
+    fn the_nearest_size_wins_and_mjpg_among_equals() {
+        use Format::{Mjpg, Yuyv};
+        let webcam = [
+            discrete(Yuyv, 640, 480),
+            discrete(Yuyv, 320, 240),
+            discrete(Mjpg, 640, 480),
+            discrete(Mjpg, 1280, 720),
+        ];
+        assert_eq!(chosen(&webcam, 640, 480), (Mjpg, 640, 480));
+        assert_eq!(chosen(&webcam, 1920, 1080), (Mjpg, 1280, 720));
+        assert_eq!(chosen(&webcam, 160, 120), (Yuyv, 320, 240));
+        assert_eq!(chosen(&webcam[..2], 640, 480), (Yuyv, 640, 480));
+        let between = [discrete(Mjpg, 1280, 720), discrete(Mjpg, 640, 720)];
+        assert_eq!(chosen(&between, 960, 720), (Mjpg, 640, 720));
+        assert_eq!(choose(&[], &asked(640, 480)), None);
+    }
+
+    #[test]
+    fn a_range_is_met_at_its_steps() {
+        let range = Steps {
+            min: 48,
+            max: 1000,
+            step: 16,
+        };
+        assert_eq!(range.nearest(640), 640);
+        assert_eq!(range.nearest(641), 640);
+        assert_eq!(range.nearest(655), 656);
+        assert_eq!(range.nearest(1), 48);
+        // The last step ends below the maximum.
+        assert_eq!(range.nearest(4000), 992);
+    }
+
+    #[test]
+    fn the_nearest_rate_wins() {
+        let rate = |denominator, numerator| Interval {
+            numerator,
+            denominator,
+        };
+        let offered = |rates: &[Interval], asked| {
+            let offers: Vec<_> = rates.iter().copied().map(IntervalOffer::Discrete).collect();
+            choose_interval(&offers, asked)
+        };
+        let webcam = [rate(30, 1), rate(20, 1), rate(15, 2), rate(10, 1)];
+        assert_eq!(offered(&webcam, 60), Some(rate(30, 1)));
+        assert_eq!(offered(&webcam, 15), Some(rate(20, 1)));
+        assert_eq!(offered(&webcam, 1), Some(rate(15, 2)));
+        assert_eq!(offered(&[rate(0, 1), rate(1, 0), rate(0, 0)], 15), None);
+        let range = [IntervalOffer::Range {
+            shortest: rate(25, 1),
+            longest: rate(5, 1),
+        }];
+        assert_eq!(choose_interval(&range, 15), Some(rate(15, 1)));
+        assert_eq!(choose_interval(&range, 60), Some(rate(25, 1)));
+        assert_eq!(choose_interval(&range, 1), Some(rate(5, 1)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_steps_give_a_size_without_a_panic(
+            min in any::<u32>(), max in any::<u32>(), step in any::<u32>(), asked in any::<u32>(),
+        ) {
+            let nearest = Steps { min, max, step }.nearest(asked);
+            if min <= max {
+                prop_assert!((min..=max).contains(&nearest));
+            }
+        }
+    }
+}

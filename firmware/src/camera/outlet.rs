@@ -1,0 +1,104 @@
+//! Where a source of pictures puts them.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use pinhole_link::{Frame, Latest};
+use tracing::info;
+
+use super::status::{InUse, State, Status};
+
+/// The slot that the server reads from, together with the status that tells
+/// what goes into it. It numbers the pictures.
+pub(super) struct Outlet {
+    frames: Latest<Frame>,
+    status: Status,
+    /// What delivers now; nothing until its first picture.
+    in_use: Option<InUse>,
+    sequence: u64,
+}
+
+impl Outlet {
+    /// An outlet into `frames` that reports to `status`.
+    pub(super) fn new(frames: Latest<Frame>, status: Status) -> Self {
+        Self {
+            frames,
+            status,
+            in_use: None,
+            sequence: 0,
+        }
+    }
+
+    /// Counts one more picture that was captured and returns its number.
+    pub(super) fn captured(&mut self) -> u64 {
+        self.sequence += 1;
+        self.status.captured();
+        self.sequence
+    }
+
+    /// Counts `count` pictures that the device took and nobody received.
+    pub(super) fn lost(&mut self, count: u64) {
+        self.status.lost(count);
+    }
+
+    /// Counts one captured picture that is unfit to be sent.
+    pub(super) fn dropped(&mut self, reason: impl ToString) {
+        self.status.dropped(reason.to_string());
+    }
+
+    /// Puts the picture number `sequence` into the slot. The first one of a
+    /// source that was started is told in the log.
+    pub(super) fn publish(
+        &mut self,
+        jpeg: Bytes,
+        captured: SystemTime,
+        sequence: u64,
+        source: &InUse,
+    ) {
+        self.frames.publish(Frame::new(jpeg, captured, sequence));
+        if self.in_use.as_ref() != Some(source) {
+            info!("first frame: {source}");
+            self.status.live(source.clone());
+            self.in_use = Some(source.clone());
+        }
+    }
+
+    /// Empties the slot, because nothing will come for a while; `state` says
+    /// why.
+    pub(super) fn interrupted(&mut self, state: State) {
+        self.in_use = None;
+        self.frames.clear();
+        self.status.interrupted(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::camera::{source::Source, status::Format};
+
+    #[test]
+    fn an_interruption_empties_the_slot_and_the_count_goes_on() {
+        let frames = Latest::new();
+        let status = Status::new(Source::Device, Default::default());
+        let mut outlet = Outlet::new(frames.clone(), status.clone());
+        let webcam = InUse {
+            device: Some("Webcam".to_owned()),
+            format: Format::Mjpg,
+            width: 640,
+            height: 480,
+            frames_per_second: 15.0,
+        };
+        let number = outlet.captured();
+        outlet.publish(Bytes::new(), SystemTime::now(), number, &webcam);
+        assert_eq!(frames.newest().unwrap().sequence(), 1);
+        assert_eq!(status.state(), State::Live);
+        outlet.interrupted(State::NoWebcam);
+        assert!(frames.newest().is_none());
+        assert_eq!(status.state(), State::NoWebcam);
+        let number = outlet.captured();
+        outlet.publish(Bytes::new(), SystemTime::now(), number, &webcam);
+        assert_eq!(frames.newest().unwrap().sequence(), 2);
+        assert_eq!(status.state(), State::Live);
+    }
+}

@@ -1,0 +1,406 @@
+//! The box's HTTP service, for the relay alone:
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /stream` | the frames as multipart, from the newest on, without an end |
+//! | `GET /snapshot.jpg` | the newest frame; 503 with the reason if none comes |
+//! | `GET /status.json` | the [status](super::status) |
+
+use std::{io, time::Duration};
+
+use pinhole_link::{
+    Frame, Latest,
+    http::{
+        Connection, HeadError, Method, NO_STORE, Request, Response, StatusCode, Version,
+        stream_head,
+    },
+    multipart::{Drain, Framing, send_frames},
+};
+use smol::{
+    Timer,
+    future::FutureExt as _,
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+};
+
+use super::status::Status;
+
+/// How long a client may take for a request's head, and be silent between
+/// requests.
+const HEAD_DEADLINE: Duration = Duration::from_secs(15);
+
+/// How long a snapshot waits for a frame when there is none.
+const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Answers requests out of one slot of frames.
+#[derive(Clone)]
+pub(super) struct Server {
+    frames: Latest<Frame>,
+    status: Status,
+}
+
+/// Why a connection ended before its client was done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ServeError {
+    /// What came was no request.
+    #[error(transparent)]
+    Request(#[from] HeadError),
+    /// The connection failed.
+    #[error("the connection broke off: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl Server {
+    /// A server for the frames in `frames`.
+    pub(super) fn new(frames: Latest<Frame>, status: Status) -> Self {
+        Self { frames, status }
+    }
+
+    /// Serves one connection to its end. A client that does not read delays
+    /// nobody else; it is the connection's own time-out that ends it.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub(super) async fn serve<S>(&self, stream: S) -> Result<(), ServeError>
+    where
+        S: AsyncRead + AsyncWrite + Drain + Unpin,
+    {
+        let mut connection = Connection::new(stream, HEAD_DEADLINE);
+        while let Some(request) = connection.next_request().await? {
+            let response = match (request.method(), request.path()) {
+                (Method::Get | Method::Head, "/stream") => {
+                    let stream = connection.into_stream().into_inner();
+                    return Ok(self.stream(&request, stream).await?);
+                }
+                (Method::Get | Method::Head, "/snapshot.jpg") => self.snapshot().await,
+                (Method::Get | Method::Head, "/status.json") => self.status(),
+                (Method::Get | Method::Head, _) => text(
+                    StatusCode::NotFound,
+                    "not found: there are /stream, /snapshot.jpg and /status.json\n",
+                ),
+                _ => method_not_allowed(),
+            };
+            if !connection.respond(&request, response).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The endless response.
+    async fn stream<S>(&self, request: &Request, mut stream: S) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Drain + Unpin,
+    {
+        let framing = match request.version() {
+            Version::Http10 => Framing::CloseDelimited,
+            Version::Http11 => Framing::Chunked,
+        };
+        stream.write_all(stream_head(framing).as_bytes()).await?;
+        stream.flush().await?;
+        if request.method() == Method::Head {
+            return stream.close().await;
+        }
+        send_frames(&mut stream, framing, &mut self.frames.reader()).await
+    }
+
+    async fn snapshot(&self) -> Response {
+        let mut reader = self.frames.reader();
+        let newest = async { Some(reader.next().await.value) };
+        let too_late = async {
+            Timer::after(SNAPSHOT_PATIENCE).await;
+            None
+        };
+        let Some(frame) = newest.or(too_late).await else {
+            let reason = format!("{}\n", self.status.state());
+            return text(StatusCode::ServiceUnavailable, reason);
+        };
+        let mut response = Response::new(StatusCode::Ok);
+        response.set_body(&frame.jpeg()[..]);
+        response.insert_header("Content-Type", "image/jpeg");
+        response.insert_header("Cache-Control", NO_STORE);
+        response
+    }
+
+    fn status(&self) -> Response {
+        match self.status.to_json(&self.frames) {
+            Ok(json) => {
+                let mut response = text(StatusCode::Ok, json);
+                response.insert_header("Content-Type", "application/json");
+                response
+            }
+            Err(error) => text(StatusCode::InternalServerError, format!("{error}\n")),
+        }
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<String>) -> Response {
+    let mut response = Response::new(status);
+    response.set_body(body.into());
+    response.insert_header("Cache-Control", NO_STORE);
+    response
+}
+
+fn method_not_allowed() -> Response {
+    let mut response = text(
+        StatusCode::MethodNotAllowed,
+        "method not allowed: use GET or HEAD\n",
+    );
+    response.insert_header("Allow", "GET, HEAD");
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::{Ipv4Addr, TcpListener, TcpStream},
+        pin::Pin,
+        task::{Context, Poll},
+        time::SystemTime,
+    };
+
+    use pinhole_link::multipart::PartReader;
+    use smol::{
+        Async,
+        io::{AsyncReadExt as _, BufReader},
+    };
+
+    use super::*;
+    use crate::{
+        camera::{source::Source, status::State},
+        config::CameraSettings,
+    };
+
+    /// A connection as the tunnel's, on loopback.
+    struct Loopback(Async<TcpStream>);
+
+    impl Drain for Loopback {
+        async fn drained(&mut self) -> io::Result<()> {
+            self.0.writable().await
+        }
+    }
+
+    impl AsyncRead for Loopback {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_read(context, buffer)
+        }
+    }
+
+    impl AsyncWrite for Loopback {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(context, bytes)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(context)
+        }
+
+        fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_close(context)
+        }
+    }
+
+    struct Bench {
+        frames: Latest<Frame>,
+        status: Status,
+        executor: smol::Executor<'static>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            Self {
+                frames: Latest::new(),
+                status: Status::new(Source::Pattern, CameraSettings::default()),
+                executor: smol::Executor::new(),
+            }
+        }
+
+        fn run<T>(&self, test: impl Future<Output = T>) -> T {
+            smol::block_on(self.executor.run(test))
+        }
+
+        /// A client whose connection is served, after it sent `request`.
+        async fn client(&self, request: &str) -> Async<TcpStream> {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let address = listener.local_addr().unwrap();
+            let mut client = Async::<TcpStream>::connect(address).await.unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            let served = Loopback(Async::new(accepted).unwrap());
+            let server = Server::new(self.frames.clone(), self.status.clone());
+            let serving = async move { server.serve(served).await };
+            self.executor.spawn(serving).detach();
+            client.write_all(request.as_bytes()).await.unwrap();
+            client
+        }
+
+        /// All of the answer to one request on a connection of its own.
+        fn answer(&self, line: &str) -> String {
+            self.run(async {
+                let request = format!("{line}\r\nHost: box\r\nConnection: close\r\n\r\n");
+                let mut client = self.client(&request).await;
+                let mut answer = Vec::new();
+                client.read_to_end(&mut answer).await.unwrap();
+                String::from_utf8_lossy(&answer).into_owned()
+            })
+        }
+
+        fn publish(&self, sequence: u64, length: usize) {
+            let jpeg = vec![sequence as u8; length];
+            self.frames
+                .publish(Frame::new(jpeg, SystemTime::now(), sequence));
+        }
+    }
+
+    /// Reads up to the blank line behind a response's head.
+    async fn head(client: &mut (impl AsyncRead + Unpin)) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).await.unwrap();
+            head.push(byte[0]);
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    #[test]
+    fn a_slow_client_gets_the_newest_frame_next_and_delays_nobody() {
+        let bench = Bench::new();
+        bench.run(async {
+            // More than the kernel's buffers hold.
+            const LARGE: usize = 8 << 20;
+            bench.publish(1, LARGE);
+            let slow = bench.client("GET /stream HTTP/1.0\r\n\r\n").await;
+            let mut slow = BufReader::with_capacity(64, slow);
+            let answer = head(&mut slow).await;
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+            assert!(!answer.contains("chunked"), "{answer}");
+            // With its first line read, the first frame is on its way.
+            let mut boundary = [0; 18];
+            slow.read_exact(&mut boundary).await.unwrap();
+
+            let quick = bench.client("GET /stream HTTP/1.0\r\n\r\n").await;
+            let mut quick = BufReader::new(quick);
+            head(&mut quick).await;
+            let mut quick = PartReader::new(quick);
+            let mut sequence = 0;
+            while sequence < 50 {
+                bench.publish(sequence + 1, LARGE);
+                let frame = quick.next().await.unwrap().unwrap();
+                assert!(frame.sequence() > sequence);
+                sequence = frame.sequence();
+            }
+
+            let boundary = smol::io::Cursor::new(boundary);
+            let mut slow = PartReader::new(BufReader::new(boundary.chain(slow)));
+            let first = slow.next().await.unwrap().unwrap();
+            assert_eq!((first.sequence(), first.jpeg().len()), (1, LARGE));
+            let second = slow.next().await.unwrap().unwrap();
+            assert_eq!(second.sequence(), 50);
+        });
+    }
+
+    #[test]
+    fn the_head_comes_before_any_frame_and_chunks_to_http11() {
+        let bench = Bench::new();
+        bench.run(async {
+            let mut client = bench
+                .client("GET /stream HTTP/1.1\r\nHost: box\r\nRange: bytes=0-\r\n\r\n")
+                .await;
+            let answer = head(&mut client).await;
+            assert!(answer.contains("Transfer-Encoding: chunked\r\n"));
+            assert!(answer.contains("multipart/x-mixed-replace;boundary=pinholeframe"));
+            let mut opening = [0; 22];
+            client.read_exact(&mut opening).await.unwrap();
+            assert_eq!(&opening, b"10\r\n--pinholeframe\r\n\r\n");
+            assert_eq!(bench.frames.readers(), 1);
+            drop(client);
+            bench.frames.unwanted().await;
+        });
+    }
+
+    #[test]
+    fn a_snapshot_is_the_newest_frame() {
+        let bench = Bench::new();
+        bench.publish(1, 3);
+        let answer = bench.answer("GET /snapshot.jpg?cache-buster=7 HTTP/1.1");
+        let answer = answer.to_lowercase();
+        assert!(answer.starts_with("http/1.1 200 ok\r\n"), "{answer}");
+        assert!(answer.contains("content-type: image/jpeg\r\n"));
+        assert!(answer.contains("content-length: 3\r\n"));
+        assert!(answer.contains("cache-control: no-store"));
+        assert!(answer.ends_with("\r\n\r\n\u{1}\u{1}\u{1}"));
+        assert_eq!(bench.frames.readers(), 0);
+    }
+
+    #[test]
+    fn a_snapshot_waits_for_the_first_frame() {
+        let bench = Bench::new();
+        bench.run(async {
+            let mut client = bench.client("GET /snapshot.jpg HTTP/1.0\r\n\r\n").await;
+            bench.frames.wanted().await;
+            bench.publish(1, 3);
+            assert!(head(&mut client).await.starts_with("HTTP/1.1 200"));
+        });
+    }
+
+    #[test]
+    fn no_snapshot_says_why() {
+        let bench = Bench::new();
+        bench.status.interrupted(State::NoWebcam);
+        let answer = bench.answer("GET /snapshot.jpg HTTP/1.1");
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        assert!(answer.ends_with("no webcam found: plug a USB webcam in\n"));
+    }
+
+    #[test]
+    fn the_status_is_json() {
+        let answer = Bench::new().answer("GET /status.json HTTP/1.1");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.to_lowercase()
+                .contains("content-type: application/json")
+        );
+        let status: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(status["source"], "pattern");
+    }
+
+    #[test]
+    fn other_paths_and_methods_are_refused() {
+        let bench = Bench::new();
+        assert!(bench.answer("GET / HTTP/1.1").starts_with("HTTP/1.1 404"));
+        let refused = bench.answer("POST /stream HTTP/1.1");
+        assert!(refused.starts_with("HTTP/1.1 405"), "{refused}");
+        assert!(refused.to_lowercase().contains("allow: get, head\r\n"));
+        assert!(bench.answer("nonsense").starts_with("HTTP/1.1 400"));
+    }
+
+    #[test]
+    fn head_has_no_body() {
+        let bench = Bench::new();
+        bench.publish(1, 3);
+        for path in ["/stream", "/snapshot.jpg", "/status.json"] {
+            let answer = bench.answer(&format!("HEAD {path} HTTP/1.1"));
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+            assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+        }
+    }
+
+    #[test]
+    fn one_connection_takes_request_after_request() {
+        let bench = Bench::new();
+        bench.run(async {
+            let request = "GET /a HTTP/1.1\r\nHost: box\r\n\r\nGET /b HTTP/1.1\r\nHost: box\r\nConnection: close\r\n\r\n";
+            let mut client = bench.client(request).await;
+            let mut answers = String::new();
+            client.read_to_string(&mut answers).await.unwrap();
+            assert_eq!(answers.matches("HTTP/1.1 404").count(), 2, "{answers}");
+        });
+    }
+}

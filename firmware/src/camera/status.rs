@@ -1,0 +1,345 @@
+//! What the camera service is doing: the content of `/status.json`.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use pinhole_link::{Frame, Latest, tunnel::Implementation};
+use serde::{Serialize, Serializer};
+
+use super::source::Source;
+use crate::config::CameraSettings;
+
+/// The service's status. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Status(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    started: Instant,
+    source: Source,
+    asked: CameraSettings,
+    changing: Mutex<Changing>,
+}
+
+#[derive(Debug, Default)]
+struct Changing {
+    state: State,
+    in_use: Option<InUse>,
+    captured: u64,
+    lost: u64,
+    dropped: u64,
+    last_dropped: Option<String>,
+    tunnel: Option<Tunnel>,
+}
+
+/// Whether there is a picture, and if not, why not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum State {
+    /// The source was started and has not delivered yet.
+    #[default]
+    Starting,
+    /// Pictures arrive.
+    Live,
+    /// No webcam is plugged in.
+    NoWebcam,
+    /// The webcam cannot be used as it is; the text says why and what to do.
+    UnusableWebcam(String),
+    /// The webcam failed and is tried again; the text says how.
+    WebcamFailed(String),
+}
+
+/// What delivers pictures, and which.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct InUse {
+    /// The webcam's name.
+    pub(super) device: Option<String>,
+    /// How the pictures come.
+    pub(super) format: Format,
+    /// Width in pixels.
+    pub(super) width: u16,
+    /// Height in pixels.
+    pub(super) height: u16,
+    /// The rate that the source was set to.
+    pub(super) frames_per_second: f64,
+}
+
+/// How pictures come from their source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum Format {
+    /// As JPEGs, which are sent on.
+    Mjpg,
+    /// As 4:2:2 samples, which are encoded here.
+    Yuyv,
+    /// Drawn here.
+    Pattern,
+}
+
+/// The tunnel, as far as a user wants to know.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tunnel {
+    /// What runs it.
+    pub(super) implementation: Implementation,
+    /// When the relay was last known to be there.
+    pub(super) last_handshake: Option<SystemTime>,
+}
+
+impl Status {
+    /// The status of a service that has just started.
+    pub(super) fn new(source: Source, asked: CameraSettings) -> Self {
+        Self(Arc::new(Shared {
+            started: Instant::now(),
+            source,
+            asked,
+            changing: Mutex::default(),
+        }))
+    }
+
+    /// Whether there is a picture now.
+    pub(super) fn state(&self) -> State {
+        self.changing().state.clone()
+    }
+
+    /// Pictures arrive from `source`.
+    pub(super) fn live(&self, source: InUse) {
+        let mut changing = self.changing();
+        changing.state = State::Live;
+        changing.in_use = Some(source);
+    }
+
+    /// No pictures arrive, for the reason in `state`.
+    pub(super) fn interrupted(&self, state: State) {
+        let mut changing = self.changing();
+        changing.state = state;
+        changing.in_use = None;
+    }
+
+    /// Counts a picture that came.
+    pub(super) fn captured(&self) {
+        self.changing().captured += 1;
+    }
+
+    /// Counts pictures that the device took and nobody received.
+    pub(super) fn lost(&self, count: u64) {
+        self.changing().lost += count;
+    }
+
+    /// Counts a picture that came and was unfit to be sent.
+    pub(super) fn dropped(&self, reason: String) {
+        let mut changing = self.changing();
+        changing.dropped += 1;
+        changing.last_dropped = Some(reason);
+    }
+
+    /// Notes what is known of the tunnel.
+    pub(super) fn set_tunnel(&self, tunnel: Tunnel) {
+        self.changing().tunnel = Some(tunnel);
+    }
+
+    /// The status as JSON, with what is in the slot `frames`.
+    ///
+    /// # Errors
+    /// None that can happen; it is serde's.
+    pub(super) fn to_json(&self, frames: &Latest<Frame>) -> serde_json::Result<String> {
+        let now = SystemTime::now();
+        let newest = frames.newest();
+        let changing = self.changing();
+        serde_json::to_string_pretty(&Report {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: self.0.started.elapsed().as_secs(),
+            state: changing.state.code(),
+            reason: changing.state.to_string(),
+            source: self.0.source,
+            asked: self.0.asked,
+            in_use: changing.in_use.as_ref(),
+            frames: FramesReport {
+                captured: changing.captured,
+                lost: changing.lost,
+                dropped: changing.dropped,
+                last_dropped: changing.last_dropped.as_deref(),
+                newest_sequence: newest.as_ref().map(Frame::sequence),
+                newest_age_seconds: newest.map(|frame| seconds_before(now, frame.captured())),
+            },
+            clients: frames.readers(),
+            tunnel: changing.tunnel.map(|tunnel| TunnelReport {
+                implementation: tunnel.implementation,
+                last_handshake_seconds_ago: tunnel
+                    .last_handshake
+                    .map(|handshake| seconds_before(now, handshake)),
+            }),
+        })
+    }
+
+    /// No holder of this lock can leave the content half-written.
+    fn changing(&self) -> MutexGuard<'_, Changing> {
+        self.0
+            .changing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// A word for programs.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Live => "live",
+            Self::NoWebcam => "no-webcam",
+            Self::UnusableWebcam(_) => "unusable-webcam",
+            Self::WebcamFailed(_) => "webcam-failed",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Starting => "the camera is starting",
+            Self::Live => "pictures arrive",
+            Self::NoWebcam => "no webcam found: plug a USB webcam in",
+            Self::UnusableWebcam(reason) | Self::WebcamFailed(reason) => reason,
+        })
+    }
+}
+
+impl fmt::Display for InUse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { width, height, .. } = self;
+        // Two places are enough for 29.97, and 15 shows as 15.
+        let rate = (self.frames_per_second * 100.0).round() / 100.0;
+        write!(formatter, "{} {width}x{height} at {rate} fps", self.format)?;
+        match &self.device {
+            Some(device) => write!(formatter, " from {device:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Mjpg => "MJPG",
+            Self::Yuyv => "YUYV",
+            Self::Pattern => "pattern",
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Report<'status> {
+    version: &'static str,
+    uptime_seconds: u64,
+    state: &'static str,
+    reason: String,
+    source: Source,
+    asked: CameraSettings,
+    in_use: Option<&'status InUse>,
+    frames: FramesReport<'status>,
+    clients: usize,
+    tunnel: Option<TunnelReport>,
+}
+
+#[derive(Serialize)]
+struct FramesReport<'status> {
+    captured: u64,
+    lost: u64,
+    dropped: u64,
+    last_dropped: Option<&'status str>,
+    newest_sequence: Option<u64>,
+    newest_age_seconds: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct TunnelReport {
+    #[serde(serialize_with = "implementation_name")]
+    implementation: Implementation,
+    last_handshake_seconds_ago: Option<f64>,
+}
+
+fn implementation_name<S: Serializer>(
+    implementation: &Implementation,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match implementation {
+        Implementation::Kernel => "kernel",
+        Implementation::InProcess => "in-process",
+    })
+}
+
+/// Seconds from `then` to `now`, to the millisecond; 0 where the clock was set
+/// back between them.
+fn seconds_before(now: SystemTime, then: SystemTime) -> f64 {
+    let between = now.duration_since(then).unwrap_or(Duration::ZERO);
+    between.as_millis() as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn webcam() -> InUse {
+        InUse {
+            device: Some("HD \"Webcam\"".to_owned()),
+            format: Format::Mjpg,
+            width: 640,
+            height: 480,
+            frames_per_second: 30000.0 / 1001.0,
+        }
+    }
+
+    #[test]
+    fn what_is_in_use_reads_like_a_sentence() {
+        let line = "MJPG 640x480 at 29.97 fps from \"HD \\\"Webcam\\\"\"";
+        assert_eq!(webcam().to_string(), line);
+        let pattern = InUse {
+            device: None,
+            format: Format::Pattern,
+            frames_per_second: 15.0,
+            ..webcam()
+        };
+        assert_eq!(pattern.to_string(), "pattern 640x480 at 15 fps");
+    }
+
+    #[test]
+    fn the_json_tells_all_of_it() {
+        let frames = Latest::new();
+        let status = Status::new(Source::Device, CameraSettings::default());
+        let report = || -> serde_json::Value {
+            serde_json::from_str(&status.to_json(&frames).unwrap()).unwrap()
+        };
+        assert_eq!(report()["state"], "starting");
+        assert_eq!(report()["in_use"], serde_json::Value::Null);
+        status.live(webcam());
+        status.captured();
+        status.dropped("the JPEG has no end".to_owned());
+        status.set_tunnel(Tunnel {
+            implementation: Implementation::InProcess,
+            last_handshake: Some(SystemTime::now() - Duration::from_secs(7)),
+        });
+        frames.publish(Frame::new(vec![], SystemTime::now(), 3));
+        let live = report();
+        assert_eq!(live["state"], "live");
+        assert_eq!(live["source"], "device");
+        assert_eq!(live["asked"]["frames_per_second"], 15);
+        assert_eq!(live["in_use"]["format"], "MJPG");
+        assert_eq!(live["in_use"]["device"], "HD \"Webcam\"");
+        assert_eq!(live["frames"]["captured"], 1);
+        assert_eq!(live["frames"]["last_dropped"], "the JPEG has no end");
+        assert_eq!(live["frames"]["newest_sequence"], 3);
+        assert!(live["frames"]["newest_age_seconds"].as_f64().unwrap() >= 0.0);
+        assert_eq!(live["tunnel"]["implementation"], "in-process");
+        assert!(
+            live["tunnel"]["last_handshake_seconds_ago"]
+                .as_f64()
+                .unwrap()
+                >= 7.0
+        );
+        status.interrupted(State::NoWebcam);
+        assert_eq!(report()["state"], "no-webcam");
+        assert_eq!(report()["reason"], "no webcam found: plug a USB webcam in");
+    }
+}

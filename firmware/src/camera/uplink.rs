@@ -1,0 +1,270 @@
+//! The way to the relay: its name looked up, its peer set, and both again
+//! whenever it no longer answers.
+//!
+//! WireGuard knows addresses alone and never looks a name up again, so a relay
+//! that moves would stay lost. Here its name is looked up until there is a
+//! handshake, and anew once the last one is older than any that a session in
+//! use can have. Of several addresses, each attempt takes the next one: a
+//! network may carry one family of them only.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{SocketAddr, UdpSocket},
+    time::{Duration, Instant, SystemTime},
+};
+
+use pinhole_link::{
+    enrolment::RelayPeer,
+    tunnel::{Peer, PeerStatus, Tunnel, TunnelError},
+};
+use smol::Timer;
+use tracing::info;
+
+use super::{notice::Notice, status};
+
+/// How often to send something, so that a NAT keeps the way back open.
+const KEEPALIVE: Duration = Duration::from_secs(25);
+
+/// Age of the last handshake from which on the relay counts as lost.
+/// WireGuard renews a session in use every two minutes, and gives it up after
+/// three (whitepaper section 6.1: Rekey-After-Time, Reject-After-Time).
+const LOST_AFTER: Duration = Duration::from_secs(180);
+
+/// How long one address is tried: two handshake attempts, 5 s apart.
+const ATTEMPT: Duration = Duration::from_secs(8);
+
+/// How long a fault lasts before it is told: at boot the network is not there
+/// yet, and that is no fault.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the relay may be silent before that is told.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// First and longest pause between two tries that failed at once.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+
+/// How often to look for the first handshake, and for a route.
+const GLANCE: Duration = Duration::from_millis(250);
+
+/// How often to see whether the relay is still there.
+const WATCH: Duration = Duration::from_secs(10);
+
+/// TCP port of the discard service (RFC 863), where a relay answers nothing
+/// but that it is there.
+const DISCARD_PORT: u16 = 9;
+
+/// The relay, by way of the tunnel.
+pub(super) struct Uplink {
+    tunnel: Tunnel,
+    relay: RelayPeer,
+    status: status::Status,
+    notice: Notice,
+}
+
+impl Uplink {
+    /// An uplink to `relay`, not yet begun.
+    pub(super) fn new(tunnel: Tunnel, relay: RelayPeer, status: status::Status) -> Self {
+        Self {
+            tunnel,
+            relay,
+            status,
+            notice: Notice::default(),
+        }
+    }
+
+    /// Keeps the way to the relay open, for as long as the process runs.
+    pub(super) async fn keep_up(mut self) -> Infallible {
+        let mut lost_since = Instant::now();
+        for attempt in 0.. {
+            let endpoint = self.resolve(attempt).await;
+            self.routed(endpoint).await;
+            match self.connect(endpoint).await {
+                Ok(true) => {
+                    let host = self.relay.endpoint.host();
+                    info!("tunnel up: handshake with relay {host} at {endpoint}");
+                    self.notice.clear();
+                    self.watch().await;
+                    info!(
+                        "tunnel: the relay has not answered for 3 minutes; looking {host} up again"
+                    );
+                    lost_since = Instant::now();
+                }
+                Ok(false) if lost_since.elapsed() >= ANSWER_PATIENCE => {
+                    self.notice.tell(no_answer(&self.relay, endpoint));
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    self.notice.tell(&error);
+                    Timer::after(PAUSES.1).await;
+                }
+            }
+        }
+        unreachable!("an endless range ended")
+    }
+
+    /// An address of the relay's; attempt by attempt the next one.
+    async fn resolve(&mut self, attempt: usize) -> SocketAddr {
+        let since = Instant::now();
+        let (mut pause, longest) = PAUSES;
+        loop {
+            let (host, port) = (self.relay.endpoint.host(), self.relay.endpoint.port());
+            let fault = match smol::net::resolve((host, port)).await {
+                Ok(addresses) if !addresses.is_empty() => {
+                    return addresses[attempt % addresses.len()];
+                }
+                Ok(_) => "it has no address".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            if since.elapsed() >= PATIENCE {
+                self.notice.tell(format!(
+                    "relay name {host:?} does not resolve: {fault}; check the network, and \"endpoint\" in pinhole.toml"
+                ));
+            }
+            Timer::after(pause).await;
+            pause = (2 * pause).min(longest);
+        }
+    }
+
+    /// Waits until there is a route to `endpoint`: a handshake that cannot be
+    /// sent is tried again only after 5 s.
+    async fn routed(&mut self, endpoint: SocketAddr) {
+        let since = Instant::now();
+        while let Err(error) = route(endpoint) {
+            if since.elapsed() >= PATIENCE {
+                self.notice.tell(format!(
+                    "no network to reach the relay at {endpoint}: {error}; check the cable and the router"
+                ));
+            }
+            if since.elapsed() >= ATTEMPT {
+                // The name may have another address, of the other family.
+                return;
+            }
+            Timer::after(GLANCE).await;
+        }
+    }
+
+    /// Sets the peer at `endpoint`. True once there is a handshake, false if
+    /// there is none for a while.
+    async fn connect(&self, endpoint: SocketAddr) -> Result<bool, TunnelError> {
+        self.tunnel.set_peer(&Peer {
+            public_key: self.relay.public_key,
+            address: self.relay.address,
+            endpoint: Some(endpoint),
+            keepalive: Some(KEEPALIVE),
+        })?;
+        let deadline = Instant::now() + ATTEMPT;
+        while Instant::now() < deadline {
+            if self.peer().is_some_and(|peer| is_fresh(&peer)) {
+                return Ok(true);
+            }
+            Timer::after(GLANCE).await;
+        }
+        Ok(false)
+    }
+
+    /// Returns once the relay is lost.
+    ///
+    /// A relay that was started anew does not know the session, and cannot
+    /// open one itself. WireGuard notices after 15 s that what it sent stays
+    /// without an answer, but an idle link sends nothing that must be
+    /// answered. So whenever nothing has come for a while, something is sent:
+    /// the first packet of a connection to a port where nothing listens.
+    async fn watch(&self) {
+        let mut received = None;
+        loop {
+            let Some(peer) = self.peer().filter(is_fresh) else {
+                return;
+            };
+            if received.replace(peer.received_bytes) == Some(peer.received_bytes) {
+                // Whatever the outcome: it is WireGuard that learns from it.
+                let _ = self.tunnel.connect(self.relay.address, DISCARD_PORT).await;
+            }
+            Timer::after(WATCH).await;
+        }
+    }
+
+    /// What is known of the relay now; it is noted in the status too.
+    fn peer(&self) -> Option<PeerStatus> {
+        let peers = self.tunnel.peers().unwrap_or_default();
+        let key = self.relay.public_key;
+        let peer = peers.into_iter().find(|peer| peer.public_key == key)?;
+        self.status.set_tunnel(status::Tunnel {
+            implementation: self.tunnel.implementation(),
+            last_handshake: peer.last_handshake,
+        });
+        Some(peer)
+    }
+}
+
+/// Whether the last handshake is recent. One in the future is: the clock was
+/// set back since.
+fn is_fresh(peer: &PeerStatus) -> bool {
+    peer.last_handshake.is_some_and(|handshake| {
+        let age = SystemTime::now().duration_since(handshake);
+        age.unwrap_or_default() < LOST_AFTER
+    })
+}
+
+/// Whether this machine knows a way to `endpoint`. Nothing is sent.
+fn route(endpoint: SocketAddr) -> io::Result<()> {
+    let unspecified: SocketAddr = match endpoint {
+        SocketAddr::V4(_) => ([0; 4], 0).into(),
+        SocketAddr::V6(_) => ([0; 16], 0).into(),
+    };
+    UdpSocket::bind(unspecified)?.connect(endpoint)
+}
+
+fn no_answer(relay: &RelayPeer, endpoint: SocketAddr) -> String {
+    format!(
+        "no answer from relay {} at {endpoint}: either UDP port {} is blocked on the way or no relay runs there, or this enrolment is for another relay or was removed there: run `pinhole-relay camera add` on the relay and use the pinhole.toml that it writes",
+        relay.endpoint.host(),
+        endpoint.port(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use pinhole_link::PrivateKey;
+
+    use super::*;
+
+    fn peer(last_handshake: Option<SystemTime>) -> PeerStatus {
+        PeerStatus {
+            public_key: PrivateKey::generate().unwrap().public_key(),
+            endpoint: None,
+            last_handshake,
+            received_bytes: 0,
+            sent_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn a_handshake_is_fresh_for_three_minutes() {
+        let now = SystemTime::now();
+        assert!(!is_fresh(&peer(None)));
+        assert!(is_fresh(&peer(Some(now - LOST_AFTER / 2))));
+        assert!(!is_fresh(&peer(Some(now - LOST_AFTER))));
+        assert!(is_fresh(&peer(Some(now + LOST_AFTER))));
+    }
+
+    #[test]
+    fn loopback_has_a_route_and_port_zero_is_as_good_as_any() {
+        assert!(route((Ipv4Addr::LOCALHOST, 51820).into()).is_ok());
+    }
+
+    #[test]
+    fn silence_is_explained() {
+        let relay = RelayPeer {
+            endpoint: "relay.example.org:51820".parse().unwrap(),
+            public_key: PrivateKey::generate().unwrap().public_key(),
+            address: "fd00::1".parse().unwrap(),
+        };
+        let line = no_answer(&relay, ([192, 0, 2, 7], 51820).into());
+        assert!(line.starts_with("no answer from relay relay.example.org at 192.0.2.7:51820: "));
+        assert!(line.contains("UDP port 51820 is blocked"));
+        assert!(line.contains("`pinhole-relay camera add`"));
+    }
+}

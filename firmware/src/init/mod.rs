@@ -1,0 +1,187 @@
+//! Pid 1 of the camera box.
+//!
+//! [`live`] brings the machine up in this order and then keeps it going:
+//!
+//! 1. **mounts**: `/dev`, the log, `/proc`, `/sys`, `/run`, `/tmp` ([`mounts`]);
+//! 2. **settings**: host name, Ctrl-Alt-Del, loopback;
+//! 3. **clock**: forward to the latest time that is known ([`clock`], [`state`]);
+//! 4. **the user's partition** on `/boot`, found beside the root ([`partitions`]);
+//! 5. **modules** that the devices ask for, and WireGuard ([`modules`]);
+//! 6. **network**: DHCP on each Ethernet interface ([`network`], [`dhcp`]);
+//! 7. **camera**: `pinhole camera`, started again whenever it ends ([`supervise`]).
+//!
+//! What fails is logged and passed over: a box with half its parts can still
+//! say on its console what is wrong. Nothing here ever reboots because the
+//! network is down. A panic in pid 1 is logged and, ten seconds later, a reboot.
+//!
+//! It is one thread that waits for signals, for the kernel's word about
+//! devices, and for the next thing due, so there is no order of events that
+//! the scenarios in `tests/init/` cannot play. They state what pid 1 does as
+//! the trace of what it asks of a [`System`].
+//!
+//! # Lines on the console
+//!
+//! People and tests wait for these; they stay as they are. Each stands behind
+//! the kernel's uptime stamp and `pinhole: init: ` (DHCP's: `pinhole: network: `).
+//!
+//! | line | when |
+//! |---|---|
+//! | `mounts ready` | the filesystems of step 1 are there |
+//! | `clock: set to 2026-11-22T18:00:00Z (image build time)` | or `(last saved time)` |
+//! | `clock: kept at 2026-11-22T18:00:00Z` | it was later than both |
+//! | `state: /dev/vda4 is empty` | nothing was saved on this card yet, or nothing whole is left |
+//! | `boot partition ready` | `/boot` is there |
+//! | `modules: 12 loaded` | each device that was there at start has its driver |
+//! | `udhcpc on eth0: started (pid 57)` | a wired interface is there |
+//! | `eth0 up, address 10.0.2.15/24, gateway 10.0.2.2, name servers 10.0.2.3` | DHCP gave a lease (`pinhole: network: `) |
+//! | `eth0 has no address` | DHCP gave none, or took it back (`pinhole: network: `) |
+//! | `network: eth0 is gone` | it was unplugged |
+//! | `camera: started (pid 58)` | |
+//! | `camera: exited (code 1); next start in 2 s` | or `(signal 9)`; also of `udhcpc on eth0` |
+//! | `stopping: reboot` | or `power off`: somebody asked for it |
+//! | `panic: …; reboot in 10 s` | a fault in pid 1 |
+
+pub mod clock;
+pub mod dhcp;
+pub mod linux;
+mod log;
+pub mod modules;
+pub mod mounts;
+mod name_servers;
+mod netlink;
+pub mod network;
+pub mod partitions;
+mod shutdown;
+pub mod state;
+pub mod supervise;
+pub mod system;
+pub mod uevent;
+
+use std::{io, path::Path, thread, time::Duration};
+
+use tracing::Level;
+
+use self::{
+    clock::ClockKeeper,
+    linux::Linux,
+    modules::Modules,
+    partitions::Partitions,
+    supervise::Supervisor,
+    system::{Command, Event, Stop, System},
+};
+use crate::{console, paths};
+
+/// The machine's name, also towards the DHCP server.
+pub const HOSTNAME: &str = "pinhole";
+
+/// How long the message of a panic can be read before the reboot. The same as
+/// the kernel's own (`panic=10`).
+const PANIC_PAUSE: Duration = Duration::from_secs(10);
+
+/// The longest wait when nothing is due.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// Is pid 1, and never returns.
+///
+/// The kernel must have made `/dev` before (`CONFIG_DEVTMPFS_MOUNT`, or an
+/// initramfs): Rust's runtime opens `/dev/null` in the place of a standard
+/// stream that is closed, and aborts if it cannot.
+pub fn run() -> ! {
+    std::panic::set_hook(Box::new(|panic| reboot_after(&format!("panic: {panic}"))));
+    console::start();
+    let ended = Linux::new().and_then(|mut system| live(&mut system));
+    reboot_after(&format!("cannot go on: {ended:?}"))
+}
+
+/// Says what went wrong, leaves time to read it, and reboots.
+fn reboot_after(what: &str) -> ! {
+    let line = format!("{what}; reboot in {} s", PANIC_PAUSE.as_secs());
+    console::write_line(Level::ERROR, "init", &line);
+    thread::sleep(PANIC_PAUSE);
+    // It returns only if it failed. Then the end of pid 1 makes the kernel
+    // panic, and that reboots.
+    let _ = linux::stop(Stop::Reboot);
+    std::process::abort()
+}
+
+/// Brings the machine up as the module's list says, and keeps it going until
+/// somebody asks it to stop.
+///
+/// # Errors
+/// When the machine does not stop.
+pub fn live(system: &mut impl System) -> io::Result<()> {
+    mounts::attach(system);
+    apply_settings(system);
+    let partitions = Partitions::find(system).unwrap_or_else(|error| {
+        log::warn(system, &format!("partitions: {error}"));
+        Partitions::default()
+    });
+    let mut clock = ClockKeeper::start(system, partitions.state);
+    let mut modules = Modules::read(system);
+    mounts::attach_boot(system, &mut modules, partitions.boot);
+    load_for_all_devices(system, &mut modules);
+    modules.load(system, "wireguard");
+    log::info(system, &format!("modules: {} loaded", modules.loaded()));
+    let mut supervisor = Supervisor::default();
+    network::look_around(system, &mut supervisor);
+    supervisor.keep(system, "camera", camera());
+
+    loop {
+        let due = clock
+            .next_save()
+            .into_iter()
+            .chain(supervisor.next_start())
+            .min();
+        let timeout = due.map_or(IDLE, |due| due.saturating_sub(system.uptime()));
+        match system.wait(timeout) {
+            Event::Exited(process, exit) => supervisor.ended(system, process, exit),
+            Event::DeviceAdded(modalias) => modules.load_for(system, &modalias),
+            Event::InterfaceAdded(name) => network::interface_added(system, &mut supervisor, &name),
+            Event::InterfaceRemoved(name) => {
+                network::interface_removed(system, &mut supervisor, &name);
+            }
+            Event::DevicesLost => {
+                load_for_all_devices(system, &mut modules);
+                network::look_around(system, &mut supervisor);
+            }
+            Event::StopAsked(stop) => return shutdown::stop(system, clock, supervisor, stop),
+            Event::Timeout => {}
+        }
+        supervisor.start_due(system);
+        clock.save_if_due(system);
+    }
+}
+
+/// Makes Ctrl-Alt-Del a signal instead of a reset, takes the limit off the
+/// log, names the machine, and sets loopback up.
+fn apply_settings(system: &mut impl System) {
+    let settings = [
+        // Without the line feed the kernel refuses it (`devkmsg_sysctl_set_loglvl`).
+        (paths::KERNEL_LOG_LIMIT, "on\n"),
+        (paths::CTRL_ALT_DEL, "0"),
+        (paths::HOSTNAME, HOSTNAME),
+    ];
+    for (path, value) in settings {
+        if let Err(error) = system.write(Path::new(path), value) {
+            log::warn(system, &format!("settings: {path}: {error}"));
+        }
+    }
+    if let Err(error) = system.set_interface_up("lo") {
+        log::warn(system, &format!("settings: loopback: {error}"));
+    }
+}
+
+fn load_for_all_devices(system: &mut impl System, modules: &mut Modules) {
+    for modalias in system.modaliases() {
+        modules.load_for(system, &modalias);
+    }
+}
+
+fn camera() -> Command {
+    Command {
+        program: paths::OWN_PROGRAM,
+        arguments: ["camera", "--config", paths::CONFIGURATION]
+            .map(str::to_owned)
+            .to_vec(),
+    }
+}

@@ -1,0 +1,76 @@
+//! `pinhole`: the one program of the camera box. What it does depends on how
+//! it is called; see `pinhole --help`.
+
+use std::{env, fmt::Display, path::Path, process::ExitCode};
+
+use pinhole::{camera, console, init};
+use tracing::Level;
+
+const HELP: &str = "\
+pinhole: the program of the camera box
+
+As process 1 it starts the machine and takes no arguments.
+As udhcpc-event it applies what busybox's udhcpc has learned.
+
+Usage:
+  pinhole camera [options]    see pinhole camera --help
+  pinhole --help
+  pinhole --version
+";
+
+fn main() -> ExitCode {
+    if std::process::id() == 1 {
+        init::run();
+    }
+    console::start();
+    let mut arguments = env::args_os();
+    let called_as = arguments.next().unwrap_or_default();
+    if Path::new(&called_as).ends_with("udhcpc-event") {
+        return exit_code("network", dhcp_event(arguments));
+    }
+    let role = arguments.next();
+    match role.as_ref().map(|role| role.to_string_lossy()).as_deref() {
+        Some("--help" | "-h") => {
+            print!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        Some("--version" | "-V") => {
+            println!("pinhole {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        Some("camera") => camera::run(arguments),
+        other => usage_error(other),
+    }
+}
+
+/// What udhcpc calls; pid 1 names the interface too.
+fn dhcp_event(arguments: env::ArgsOs) -> Result<(), init::dhcp::Error> {
+    let mut words = arguments.map(|word| word.to_string_lossy().into_owned());
+    let event = words.next().unwrap_or_default();
+    init::dhcp::run(&event, words.next(), |name| env::var(name).ok())
+}
+
+/// 0, or 1 with one line in which the role says what went wrong.
+fn exit_code(role: &str, outcome: Result<(), impl Display>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            console::write_line(Level::ERROR, role, &error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// 2, as is usual for a wrong command line.
+fn usage_error(role: Option<&str>) -> ExitCode {
+    let what = match role {
+        Some(role) => format!("unknown command {role:?}"),
+        None => "needs a command".to_owned(),
+    };
+    console::write_line(
+        Level::ERROR,
+        "usage",
+        &format!("{what}; see pinhole --help"),
+    );
+    ExitCode::from(2)
+}

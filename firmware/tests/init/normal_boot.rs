@@ -1,0 +1,34 @@
+use crate::rehearsal::Rehearsal;
+
+#[test]
+fn a_whole_machine_comes_up_in_the_order_that_is_promised() {
+    Rehearsal::machine().play(5).expect(
+        "mount devtmpfs /dev devtmpfs Devices
+        use kernel log
+        mount proc /proc proc Data
+        mount sysfs /sys sysfs Data
+        mount tmpfs /run tmpfs Data mode=0755,size=16m
+        mount tmpfs /tmp tmpfs Data mode=1777,size=64m
+        INFO: mounts ready
+        write /proc/sys/kernel/printk_devkmsg on
+        write /proc/sys/kernel/ctrl-alt-del 0
+        write /proc/sys/kernel/hostname pinhole
+        up lo
+        INFO: state: /dev/vda4 is empty
+        set clock 1795370400
+        INFO: clock: set to 2026-11-22T18:00:00Z (image build time)
+        write /dev/vda4 at 0 KiB
+        mount /dev/vda1 /boot vfat ReadOnlyData umask=0077
+        INFO: boot partition ready
+        load /lib/modules/6.1.0/media/videodev.ko
+        load /lib/modules/6.1.0/media/videobuf2-v4l2.ko
+        load /lib/modules/6.1.0/media/uvcvideo.ko
+        load /lib/modules/6.1.0/net/wireguard.ko
+        INFO: modules: 4 loaded
+        up eth0
+        spawn /sbin/udhcpc -f -i eth0 -s /usr/libexec/pinhole/udhcpc-event -x hostname:pinhole -t 4 -T 2 -A 5
+        INFO: udhcpc on eth0: started (pid 101)
+        spawn /proc/self/exe camera --config /boot/pinhole.toml
+        INFO: camera: started (pid 102)",
+    );
+}

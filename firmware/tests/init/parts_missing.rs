@@ -1,0 +1,51 @@
+use std::io::ErrorKind;
+
+use crate::rehearsal::Rehearsal;
+
+const SAID: [&str; 3] = ["INFO", "WARN", "ERROR"];
+
+#[test]
+fn no_boot_partition() {
+    let machine = Rehearsal::machine().mount_fails("/boot", ErrorKind::NotFound);
+    machine.play(0).expect_after(
+        "mount /dev/vda1",
+        "ERROR: mounts: /dev/vda1 on /boot: entity not found
+        load /lib/modules/6.1.0/media/videodev.ko
+        load /lib/modules/6.1.0/media/videobuf2-v4l2.ko
+        load /lib/modules/6.1.0/media/uvcvideo.ko
+        load /lib/modules/6.1.0/net/wireguard.ko
+        INFO: modules: 4 loaded
+        up eth0
+        spawn /sbin/udhcpc -f -i eth0 -s /usr/libexec/pinhole/udhcpc-event -x hostname:pinhole -t 4 -T 2 -A 5
+        INFO: udhcpc on eth0: started (pid 101)
+        spawn /proc/self/exe camera --config /boot/pinhole.toml
+        INFO: camera: started (pid 102)",
+    );
+}
+
+#[test]
+fn what_an_initramfs_attached_before_is_there() {
+    let machine = Rehearsal::machine()
+        .mount_fails("/dev", ErrorKind::ResourceBusy)
+        .mount_fails("/proc", ErrorKind::ResourceBusy);
+    machine
+        .play(0)
+        .expect_with(&["mounts"], "INFO: mounts ready");
+}
+
+#[test]
+fn a_machine_with_next_to_nothing_still_starts_the_camera() {
+    Rehearsal::machine().without("/").play(0).expect_with(
+        &SAID,
+        "INFO: mounts ready
+        WARN: partitions: entity not found
+        WARN: state: no partition 4 on the card, the clock is not saved
+        WARN: clock: no PINHOLE_BUILD_TIME in seconds since 1970 in /etc/os-release
+        INFO: clock: kept at 1970-01-01T00:00:00Z
+        WARN: modules: kernel release unknown: entity not found
+        WARN: boot partition: none, the card has no partition 1
+        INFO: modules: 0 loaded
+        WARN: network: /sys/class/net: entity not found
+        INFO: camera: started (pid 101)",
+    );
+}

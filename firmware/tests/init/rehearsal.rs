@@ -1,0 +1,405 @@
+//! A machine on paper: it answers pid 1 as the scenario says, and writes down
+//! what was asked.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use pinhole::init::{
+    live,
+    system::{Command, Event, Exit, Mount, ProcessId, Signal, Stop, System, Whom},
+};
+use tracing::Level;
+
+/// When the image of these machines was built: 2026-11-22T18:00:00Z.
+pub(crate) const BUILD_TIME: u64 = 1_795_370_400;
+
+/// The partition that keeps the state, sector by sector as it was written.
+pub(crate) type StatePartition = BTreeMap<u64, Vec<u8>>;
+
+pub(crate) struct Rehearsal {
+    files: BTreeMap<PathBuf, String>,
+    modaliases: Vec<String>,
+    mounts_that_fail: Vec<(&'static str, io::ErrorKind)>,
+    modules_that_fail: Vec<(&'static str, io::ErrorKind)>,
+    programs_that_fail: Vec<&'static str>,
+    lifetimes: VecDeque<Duration>,
+    state: StatePartition,
+    /// What the clock shows at uptime 0, since 1970.
+    clock: Duration,
+    uptime: Duration,
+    script: VecDeque<(Duration, Event)>,
+    lost: Option<(Duration, &'static str)>,
+    end: Duration,
+    next_process: ProcessId,
+    stopping: bool,
+    trace: Vec<String>,
+    traced_at: Duration,
+}
+
+impl Rehearsal {
+    /// A machine with a whole card, one wired interface and one webcam, that
+    /// starts in 1970.
+    pub(crate) fn machine() -> Self {
+        let modules = "/lib/modules/6.1.0";
+        let mut machine = Self {
+            files: BTreeMap::new(),
+            modaliases: vec!["platform:nothing".into(), "usb:v046Dp0825ic0Eisc01".into()],
+            mounts_that_fail: Vec::new(),
+            modules_that_fail: Vec::new(),
+            programs_that_fail: Vec::new(),
+            lifetimes: VecDeque::new(),
+            state: StatePartition::new(),
+            clock: Duration::ZERO,
+            uptime: Duration::ZERO,
+            script: VecDeque::new(),
+            lost: None,
+            end: Duration::ZERO,
+            next_process: 101,
+            stopping: false,
+            trace: Vec::new(),
+            traced_at: Duration::ZERO,
+        };
+        for (number, name) in (1..).zip(["vda1", "vda2", "vda3", "vda4"]) {
+            let file = format!("/sys/dev/block/254:2/../{name}/partition");
+            machine = machine.file(&file, &format!("{number}\n"));
+        }
+        machine
+            .file(
+                "/etc/os-release",
+                &format!("ID=pinhole\nPINHOLE_BUILD_TIME={BUILD_TIME}\n"),
+            )
+            .file("/proc/sys/kernel/osrelease", "6.1.0\n")
+            .file(
+                &format!("{modules}/modules.alias"),
+                "# Aliases extracted from modules themselves.\n\
+                 alias usb:v*p*ic0Eisc01* uvcvideo\n\
+                 alias usb:v0BDAp8153* r8152\n",
+            )
+            .file(
+                &format!("{modules}/modules.dep"),
+                "media/uvcvideo.ko: media/videobuf2-v4l2.ko media/videodev.ko\n\
+                 media/videobuf2-v4l2.ko: media/videodev.ko\n\
+                 media/videodev.ko:\n\
+                 net/r8152.ko:\n\
+                 net/wireguard.ko:\n",
+            )
+            .interface("eth0")
+    }
+
+    pub(crate) fn file(mut self, path: &str, text: &str) -> Self {
+        self.files.insert(path.into(), text.into());
+        self
+    }
+
+    /// Without a file, or a directory and all in it.
+    pub(crate) fn without(mut self, path: &str) -> Self {
+        self.files.retain(|file, _| !file.starts_with(path));
+        self
+    }
+
+    pub(crate) fn interface(self, name: &str) -> Self {
+        self.file(&format!("/sys/class/net/{name}/type"), "1\n")
+            .file(
+                &format!("/sys/class/net/{name}/device/modalias"),
+                "virtio:d1\n",
+            )
+    }
+
+    pub(crate) fn clock_shows(mut self, seconds: u64) -> Self {
+        self.clock = Duration::from_secs(seconds);
+        self
+    }
+
+    pub(crate) fn state(mut self, state: StatePartition) -> Self {
+        self.state = state;
+        self
+    }
+
+    pub(crate) fn mount_fails(mut self, target: &'static str, why: io::ErrorKind) -> Self {
+        self.mounts_that_fail.push((target, why));
+        self
+    }
+
+    pub(crate) fn module_fails(mut self, name: &'static str, why: io::ErrorKind) -> Self {
+        self.modules_that_fail.push((name, why));
+        self
+    }
+
+    pub(crate) fn program_fails(mut self, program: &'static str) -> Self {
+        self.programs_that_fail.push(program);
+        self
+    }
+
+    /// How long the camera runs each time, in seconds; after the last one it
+    /// runs on.
+    pub(crate) fn camera_lives(mut self, seconds: &[u64]) -> Self {
+        self.lifetimes = seconds.iter().copied().map(Duration::from_secs).collect();
+        self
+    }
+
+    /// What happens at an uptime in seconds.
+    pub(crate) fn at(mut self, seconds: u64, event: Event) -> Self {
+        self.schedule(Duration::from_secs(seconds), event);
+        self
+    }
+
+    /// An interface goes at an uptime in seconds, and the kernel's word of it
+    /// is lost among others.
+    pub(crate) fn loses(mut self, seconds: u64, interface: &'static str) -> Self {
+        self.lost = Some((Duration::from_secs(seconds), interface));
+        self.at(seconds, Event::DevicesLost)
+    }
+
+    /// Plays up to this uptime, when the power is cut, or until the machine is
+    /// stopped.
+    pub(crate) fn play(mut self, seconds: u64) -> Played {
+        self.end = Duration::from_secs(seconds);
+        live(&mut self).unwrap();
+        Played {
+            trace: self.trace,
+            state: self.state,
+            clock: (self.clock + self.uptime).as_secs(),
+        }
+    }
+
+    fn schedule(&mut self, when: Duration, event: Event) {
+        let place = self.script.partition_point(|(earlier, _)| *earlier <= when);
+        self.script.insert(place, (when, event));
+    }
+
+    /// Whether the scenario is over: what pid 1 does now never happened.
+    fn is_over(&self) -> bool {
+        self.stopping && self.uptime >= self.end
+    }
+
+    fn note(&mut self, line: String) {
+        if self.is_over() {
+            return;
+        }
+        if self.uptime != self.traced_at {
+            self.trace
+                .push(format!("-- {} s", self.uptime.as_secs_f64()));
+            self.traced_at = self.uptime;
+        }
+        self.trace.push(line);
+    }
+}
+
+/// What came of a scenario.
+pub(crate) struct Played {
+    trace: Vec<String>,
+    pub(crate) state: StatePartition,
+    /// What the clock showed at the end, in seconds since 1970.
+    pub(crate) clock: u64,
+}
+
+impl Played {
+    /// The whole trace is this.
+    #[track_caller]
+    pub(crate) fn expect(&self, expected: &str) {
+        self.compare(&self.trace, expected);
+    }
+
+    /// The trace from the first line with these words on, without that line.
+    #[track_caller]
+    pub(crate) fn expect_after(&self, words: &str, expected: &str) {
+        let place = self.trace.iter().position(|line| line.contains(words));
+        let Some(place) = place else {
+            panic!("no {words:?} in\n{}", self.trace.join("\n"));
+        };
+        self.compare(&self.trace[place + 1..], expected);
+    }
+
+    /// The lines of the trace with any of these words.
+    #[track_caller]
+    pub(crate) fn expect_with(&self, words: &[&str], expected: &str) {
+        let chosen: Vec<String> = self
+            .trace
+            .iter()
+            .filter(|line| words.iter().any(|words| line.contains(words)))
+            .cloned()
+            .collect();
+        self.compare(&chosen, expected);
+    }
+
+    #[track_caller]
+    fn compare(&self, trace: &[String], expected: &str) {
+        let expected: Vec<&str> = expected
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
+        assert_eq!(trace.join("\n"), expected.join("\n"));
+    }
+}
+
+impl System for Rehearsal {
+    fn mount(&mut self, mount: &Mount) -> io::Result<()> {
+        let Mount {
+            source,
+            target,
+            filesystem,
+            restrictions,
+            options,
+        } = mount;
+        let line = format!("mount {source} {target} {filesystem} {restrictions:?} {options}");
+        self.note(line.trim().to_owned());
+        fail_if_listed(&self.mounts_that_fail, target)
+    }
+
+    fn use_kernel_log(&mut self) -> io::Result<()> {
+        self.note("use kernel log".into());
+        Ok(())
+    }
+
+    fn log(&mut self, level: Level, line: &str) {
+        self.note(format!("{level}: {line}"));
+    }
+
+    fn read(&mut self, path: &Path) -> io::Result<String> {
+        self.files
+            .get(path)
+            .cloned()
+            .ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    fn write(&mut self, path: &Path, text: &str) -> io::Result<()> {
+        self.note(format!("write {} {}", path.display(), text.trim()));
+        Ok(())
+    }
+
+    fn list(&mut self, directory: &Path) -> io::Result<Vec<String>> {
+        let mut names: Vec<String> = self
+            .files
+            .keys()
+            .filter_map(|file| file.strip_prefix(directory).ok()?.iter().next()?.to_str())
+            .map(str::to_owned)
+            .collect();
+        names.dedup();
+        if names.is_empty() {
+            Err(io::ErrorKind::NotFound.into())
+        } else {
+            Ok(names)
+        }
+    }
+
+    fn read_device(&mut self, device: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        assert_eq!(device, Path::new("/dev/vda4"));
+        let mut bytes = self.state.get(&offset).cloned().unwrap_or_default();
+        bytes.resize(length, 0);
+        Ok(bytes)
+    }
+
+    fn write_device(&mut self, device: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.note(format!(
+            "write {} at {} KiB",
+            device.display(),
+            offset >> 10
+        ));
+        if !self.is_over() {
+            self.state.insert(offset, bytes.to_vec());
+        }
+        Ok(())
+    }
+
+    fn root_device(&mut self) -> io::Result<(u64, u64)> {
+        Ok((254, 2))
+    }
+
+    fn clock(&mut self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.clock + self.uptime
+    }
+
+    fn set_clock(&mut self, time: SystemTime) -> io::Result<()> {
+        let time = time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        self.clock = time - self.uptime;
+        self.note(format!("set clock {}", time.as_secs()));
+        Ok(())
+    }
+
+    fn uptime(&mut self) -> Duration {
+        self.uptime
+    }
+
+    fn modaliases(&mut self) -> Vec<String> {
+        self.modaliases.clone()
+    }
+
+    fn load_module(&mut self, file: &Path) -> io::Result<()> {
+        self.note(format!("load {}", file.display()));
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        fail_if_listed(&self.modules_that_fail, name)
+    }
+
+    fn set_interface_up(&mut self, name: &str) -> io::Result<()> {
+        self.note(format!("up {name}"));
+        Ok(())
+    }
+
+    fn spawn(&mut self, command: &Command) -> io::Result<ProcessId> {
+        self.note(format!(
+            "spawn {} {}",
+            command.program,
+            command.arguments.join(" ")
+        ));
+        if self.programs_that_fail.contains(&command.program) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let process = self.next_process;
+        self.next_process += 1;
+        if command.arguments[0] == "camera"
+            && let Some(lifetime) = self.lifetimes.pop_front()
+        {
+            self.schedule(
+                self.uptime + lifetime,
+                Event::Exited(process, Exit::Code(1)),
+            );
+        }
+        Ok(process)
+    }
+
+    fn signal(&mut self, whom: Whom, signal: Signal) {
+        self.note(format!("signal {whom:?} {signal:?}"));
+    }
+
+    fn wait(&mut self, timeout: Duration) -> Event {
+        let wakes = self.uptime + timeout;
+        match self.script.front() {
+            Some((when, _)) if *when <= wakes && (*when <= self.end || self.stopping) => {
+                let (when, event) = self.script.pop_front().unwrap();
+                self.uptime = self.uptime.max(when);
+                if let Some((_, interface)) = self.lost.take_if(|(lost, _)| *lost <= self.uptime) {
+                    let directory = Path::new("/sys/class/net").join(interface);
+                    self.files.retain(|file, _| !file.starts_with(&directory));
+                }
+                self.stopping |= matches!(event, Event::StopAsked(_));
+                event
+            }
+            _ if wakes >= self.end && !self.stopping => {
+                self.uptime = self.end;
+                self.stopping = true;
+                Event::StopAsked(Stop::PowerOff)
+            }
+            _ => {
+                self.uptime = wakes;
+                Event::Timeout
+            }
+        }
+    }
+
+    fn stop(&mut self, stop: Stop) -> io::Result<()> {
+        self.note(format!("stop {stop:?}"));
+        Ok(())
+    }
+}
+
+fn fail_if_listed(list: &[(&str, io::ErrorKind)], name: &str) -> io::Result<()> {
+    match list.iter().find(|(listed, _)| *listed == name) {
+        Some((_, why)) => Err((*why).into()),
+        None => Ok(()),
+    }
+}
