@@ -1,5 +1,6 @@
-//! The test rig.
+//! The test rig: an emulated webcam, a virtual box, real viewers.
 
 pub mod process;
 pub mod screenshot;
+pub mod usbredir;
 pub mod viewer;
