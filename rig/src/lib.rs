@@ -3,4 +3,5 @@
 pub mod process;
 pub mod screenshot;
 pub mod usbredir;
+pub mod uvc;
 pub mod viewer;
