@@ -2,6 +2,7 @@
 
 pub mod jpeg;
 pub mod process;
+pub mod qemu;
 pub mod screenshot;
 pub mod stamp;
 pub mod usbredir;
