@@ -193,3 +193,98 @@ fn parse_comment(comment: &str) -> Option<Stamp> {
         micros: time.parse().ok()?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use pinhole::camera::encode::encode;
+    use zune_jpeg::zune_core::colorspace::ColorSpace;
+
+    use super::*;
+
+    fn moment() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_370_877_123_456)
+    }
+
+    /// `time` cut to milliseconds, as pixels have it.
+    fn whole_millis(time: SystemTime) -> SystemTime {
+        let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        SystemTime::UNIX_EPOCH + Duration::from_millis(since_epoch.as_millis() as u64)
+    }
+
+    fn stamped(width: u16, height: u16, stamp: Stamp) -> Planes {
+        let mut planes = Planes::new(width, height);
+        planes.y.fill(90);
+        planes.cb.fill(20);
+        stamp.draw(&mut planes);
+        planes
+    }
+
+    /// The picture's brightness alone, as the planes of a grey one.
+    fn decode(jpeg: &[u8], width: u16, height: u16) -> Planes {
+        let options = DecoderOptions::new_fast().jpeg_set_out_colorspace(ColorSpace::Luma);
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(jpeg), options);
+        Planes {
+            y: decoder.decode().unwrap(),
+            ..Planes::new(width, height)
+        }
+    }
+
+    #[test]
+    fn pixels_tell_the_stamp_after_one_encoding_and_after_four() {
+        for (width, height) in [(320, 240), (640, 480), (1280, 720)] {
+            let stamp = Stamp::new(0xdead_beef, moment());
+            let mut jpeg = encode(&stamped(width, height, stamp), 60).unwrap();
+            for quality in [60, 40, 30, 20] {
+                let read = read(&jpeg).unwrap();
+                assert_eq!(read.sequence(), 0xdead_beef);
+                assert_eq!(read.time(), whole_millis(moment()));
+                jpeg = encode(&decode(&jpeg, width, height), quality).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn pixels_tell_the_stamp_at_half_the_size() {
+        let planes = stamped(640, 480, Stamp::new(7, moment()));
+        let half: Vec<u8> = (0..240 * 320)
+            .map(|at| planes.y[at / 320 * 2 * 640 + at % 320 * 2])
+            .collect();
+        assert_eq!(read_luma(320, 240, &half).unwrap().sequence(), 7);
+    }
+
+    #[test]
+    fn a_damaged_stamp_is_not_believed() {
+        let mut planes = stamped(320, 240, Stamp::new(1, moment()));
+        let side = block_side(320);
+        let first_block = (240 - ROWS * side + side / 2) * 320 + side / 2;
+        planes.y[first_block] ^= 0xff;
+        let damaged = read_luma(320, 240, &planes.y);
+        assert!(matches!(damaged, Err(ReadError::Checksum)));
+        let plain = encode(&Planes::new(320, 240), 60).unwrap();
+        assert!(matches!(read(&plain), Err(ReadError::Checksum)));
+        assert!(matches!(read(&plain[..200]), Err(ReadError::Decode(_))));
+        let small = encode(&Planes::new(16, 16), 60).unwrap();
+        assert!(matches!(read(&small), Err(ReadError::Small { .. })));
+    }
+
+    #[test]
+    fn a_comment_tells_the_stamp_by_the_microsecond() {
+        let stamp = Stamp::new(42, moment());
+        let jpeg = encode(&stamped(320, 240, stamp), 60).unwrap();
+        assert!(matches!(read_comment(&jpeg), Err(ReadError::NoComment)));
+        let commented = jpeg::with_comment(&jpeg, &stamp.comment());
+        assert_eq!(read_comment(&commented).unwrap(), stamp);
+        let others = ["pinhole-webcam sequence= time=", "sequence=1 time=1"];
+        for other in others {
+            assert_eq!(parse_comment(other), None);
+        }
+    }
+
+    #[test]
+    fn a_picture_too_small_for_a_stamp_is_drawn_over_without_a_panic() {
+        for (width, height) in [(0, 0), (1, 1), (40, 2), (7, 3)] {
+            let planes = stamped(width, height, Stamp::new(1, moment()));
+            assert_eq!((planes.width, planes.height), (width, height));
+        }
+    }
+}

@@ -86,3 +86,54 @@ fn interleave(planes: &Planes) -> Vec<u8> {
         .flat_map(|(luma, (cb, cr))| [luma[0], *cb, luma[1], *cr])
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use pinhole_link::jpeg as checked;
+
+    use super::*;
+    use crate::{stamp, uvc::mode::SIZES};
+
+    fn moment() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(1_795_370_877_123_456_789)
+    }
+
+    #[test]
+    fn what_was_sent_can_be_made_again_from_its_stamp() {
+        for size in SIZES {
+            let sent = frame(Format::Mjpg, size, 9, moment()).unwrap();
+            let picture = checked::check(&sent).unwrap();
+            assert_eq!((picture.width, picture.height), (size.width, size.height));
+            assert!(sent.len() < size.frame_bytes() as usize);
+            let stamp = stamp::read_comment(&sent).unwrap();
+            let again = frame(Format::Mjpg, size, stamp.sequence(), stamp.time()).unwrap();
+            assert!(sent == again);
+            assert_eq!(stamp::read(&sent).unwrap().sequence(), 9);
+            let next = frame(Format::Mjpg, size, 10, moment()).unwrap();
+            assert!(sent != next);
+        }
+    }
+
+    #[test]
+    fn yuyv_has_the_stamp_and_two_bytes_a_pixel() {
+        for size in SIZES {
+            let sent = frame(Format::Yuyv, size, 9, moment()).unwrap();
+            assert_eq!(sent.len(), size.frame_bytes() as usize);
+            let luma: Vec<u8> = sent.iter().copied().step_by(2).collect();
+            let read = stamp::read_luma(size.width.into(), size.height.into(), &luma);
+            assert_eq!(read.unwrap().sequence(), 9);
+        }
+    }
+
+    #[test]
+    fn a_picture_without_tables_is_whole_once_the_standard_ones_are_in() {
+        let sensor = Sensor::new(Format::Mjpg, SIZES[0], false);
+        let sent = sensor.frame(9, moment()).unwrap();
+        let with_tables = frame(Format::Mjpg, SIZES[0], 9, moment()).unwrap();
+        assert!(sent.len() < with_tables.len() - 400);
+        let (repaired, _) = checked::repair(&sent.into()).unwrap();
+        assert_eq!(stamp::read(&repaired).unwrap().sequence(), 9);
+    }
+}
