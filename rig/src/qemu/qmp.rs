@@ -82,7 +82,8 @@ impl Qmp {
         Ok(qmp)
     }
 
-    /// Carries out `command` and returns what it gives.
+    /// Carries out `command` with `arguments`, a JSON object, and returns what it
+    /// gives.
     ///
     /// # Errors
     /// When QEMU refuses it, or is gone.

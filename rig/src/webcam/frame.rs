@@ -82,9 +82,11 @@ pub fn frame(
 fn interleave(planes: &Planes) -> Vec<u8> {
     let chroma = planes.cb.iter().zip(&planes.cr);
     let pairs = planes.y.chunks_exact(2).zip(chroma);
-    pairs
-        .flat_map(|(luma, (cb, cr))| [luma[0], *cb, luma[1], *cr])
-        .collect()
+    let mut pixels = vec![0; planes.y.len() * 2];
+    for (pixels, (luma, (cb, cr))) in pixels.chunks_exact_mut(4).zip(pairs) {
+        pixels.copy_from_slice(&[luma[0], *cb, luma[1], *cr]);
+    }
+    pixels
 }
 
 #[cfg(test)]
