@@ -113,12 +113,12 @@ pub enum MachineError {
     /// QEMU did not start, or the console did not say what was waited for.
     #[error(transparent)]
     Process(#[from] ProcessError),
-    /// QEMU's control socket.
-    #[error("QEMU is not to be controlled: {source}\n{log}")]
-    Qmp {
-        /// Why.
+    /// QEMU ended, or its control socket did not answer.
+    #[error("QEMU did not start: {source}; it said:\n{log}")]
+    Start {
+        /// What was seen of it.
         source: QmpError,
-        /// What QEMU and the guest have said.
+        /// Its own words.
         log: String,
     },
 }
@@ -152,9 +152,9 @@ impl Machine {
             &options.work_dir.join(SERIAL_LOG),
         )?;
         let qmp = Qmp::accept(&listener, START_PATIENCE, || process.is_running());
-        let qmp = qmp.map_err(|source| MachineError::Qmp {
+        let qmp = qmp.map_err(|source| MachineError::Start {
             source,
-            log: process.lines_with("", Mark::default()).join("\n"),
+            log: last_words(&mut process),
         })?;
         Ok(Self {
             process,
@@ -218,6 +218,16 @@ impl Machine {
     pub fn kill(mut self) {
         self.process.kill();
     }
+}
+
+/// Ends `process` and gives all that it has said.
+fn last_words(process: &mut Process) -> String {
+    /// A line that no console has: waiting for it is waiting for the end of
+    /// the output, which may come after the end of the process.
+    const NEVER: &str = "\0";
+    process.kill();
+    let _ = process.wait_for(NEVER, Mark::default(), Duration::from_secs(1));
+    process.lines_with("", Mark::default()).join("\n")
 }
 
 fn command(options: &MachineOptions, webcam_socket: &Path, qmp_socket: &Path) -> Command {
@@ -312,6 +322,6 @@ mod tests {
             ..MachineOptions::new(kernel, work_dir.path())
         };
         let error = Machine::boot(&options).unwrap_err().to_string();
-        assert!(error.contains("qemu"), "{error}");
+        assert!(error.contains("qemu-system-aarch64:"), "{error}");
     }
 }

@@ -8,7 +8,8 @@ use super::{
     },
 };
 
-const HELLO: u32 = 0;
+/// The type numbers (`usb_redir_*`).
+pub(super) const HELLO: u32 = 0;
 const DEVICE_CONNECT: u32 = 1;
 const DEVICE_DISCONNECT: u32 = 2;
 const RESET: u32 = 3;

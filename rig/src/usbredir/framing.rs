@@ -6,6 +6,7 @@
 
 use super::{
     Capabilities, Message, Packet, ProtocolError,
+    body::HELLO,
     fields::{Fields, Short},
 };
 
@@ -107,7 +108,6 @@ impl Header {
     }
 
     fn check(&self, greeted: bool) -> Result<(), ProtocolError> {
-        const HELLO: u32 = 0;
         if !greeted && self.kind != HELLO {
             return Err(ProtocolError::NoHello { kind: self.kind });
         }

@@ -144,7 +144,10 @@ fn serve(mut bus: UnixStream, mut device: Device) -> Result<(), WebcamError> {
         for packet in answers.drain(..) {
             encoder.encode(&packet, &mut unsent);
         }
-        bus.write_all(&unsent)?;
+        match bus.write_all(&unsent) {
+            Err(error) if is_end(&error) => return Ok(()),
+            written => written?,
+        }
         unsent.clear();
         match read_until(&mut bus, device.due(), &mut received)? {
             Some(0) => return Ok(()),
@@ -178,8 +181,17 @@ fn read_until(
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => {
                 Ok(None)
             }
-            io::ErrorKind::ConnectionReset => Ok(Some(0)),
+            _ if is_end(&error) => Ok(Some(0)),
             _ => Err(error),
         },
     }
+}
+
+/// Whether the other end has closed the connection: unplugged, or killed.
+fn is_end(error: &io::Error) -> bool {
+    let kind = error.kind();
+    matches!(
+        kind,
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    )
 }

@@ -185,14 +185,12 @@ impl Stream {
         let Some(running) = &mut self.running else {
             return;
         };
-        let Some(late) = running
-            .next_packets
-            .and_then(|due| now.checked_duration_since(due))
-        else {
+        let Some(due) = running.next_packets.filter(|due| *due <= now) else {
             return;
         };
-        let count = PACKETS_AT_ONCE + (late.as_nanos() / PACKET_INTERVAL.as_nanos()) as u32;
-        running.next_packets = Some(now + PACKET_INTERVAL * PACKETS_AT_ONCE);
+        let late = (now - due).as_nanos() / PACKET_INTERVAL.as_nanos();
+        let count = PACKETS_AT_ONCE + late as u32;
+        running.next_packets = Some(due + PACKET_INTERVAL * count);
         for _ in 0..count.min(MOST_PACKETS_AT_ONCE) {
             // A packet that has nothing to carry is sent empty.
             let data = self.next_payload(u32::MAX).unwrap_or_default();
@@ -225,4 +223,123 @@ impl Stream {
 fn device_clock(time: SystemTime) -> u32 {
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH);
     since_epoch.unwrap_or_default().as_micros() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        stamp,
+        uvc::{mode::SIZES, payload},
+    };
+
+    const SMALL: Mode = Mode {
+        size: SIZES[0],
+        ..Mode::DEFAULT
+    };
+
+    struct Bench {
+        stream: Stream,
+        start: Instant,
+        last_id: u64,
+    }
+
+    impl Bench {
+        fn new(transport: Transport) -> Self {
+            let start = Instant::now();
+            let mut stream = Stream::new(transport, true, Arc::default());
+            stream.start(SMALL, start);
+            Self {
+                stream,
+                start,
+                last_id: 0,
+            }
+        }
+
+        fn open(&mut self, count: usize, length: u32) {
+            for _ in 0..count {
+                self.last_id += 1;
+                self.stream.open_transfer(self.last_id, length).unwrap();
+            }
+        }
+
+        /// Advances to a time in periods; gives the payloads that were sent.
+        fn at(&mut self, periods: f64) -> Vec<Vec<u8>> {
+            let mut answers = Vec::new();
+            let now = self.start + SMALL.period().mul_f64(periods);
+            self.stream.advance(now, &mut answers);
+            let payload = |packet: Packet| match packet.message {
+                Message::Bulk(bulk) => bulk.data,
+                Message::Iso { data, .. } => data,
+                other => panic!("{other:?} is sent"),
+            };
+            answers.into_iter().map(payload).collect()
+        }
+    }
+
+    fn number(payload: &[u8]) -> u32 {
+        let jpeg = &payload[payload::HEADER_LENGTH..];
+        stamp::read_comment(jpeg).unwrap().sequence()
+    }
+
+    #[test]
+    fn each_frame_waits_for_its_time() {
+        let mut bench = Bench::new(Transport::Bulk);
+        bench.open(9, 16_384);
+        assert_eq!(number(&bench.at(0.0)[0]), 0);
+        assert!(bench.at(0.9).is_empty());
+        assert_eq!(bench.stream.due(), Some(bench.start + SMALL.period()));
+        assert_eq!(number(&bench.at(1.2)[0]), 1);
+        assert_eq!(number(&bench.at(2.1)[0]), 2);
+    }
+
+    #[test]
+    fn a_frame_on_its_way_costs_its_successors() {
+        let mut bench = Bench::new(Transport::Bulk);
+        bench.open(1, 1024);
+        assert_eq!(bench.at(0.0).len(), 1);
+        assert!(bench.at(1.0).is_empty());
+        assert!(bench.at(2.0).is_empty());
+        bench.open(20, 16_384);
+        let rest = bench.at(2.5);
+        assert!(rest.iter().all(|payload| payload[1] & 1 == rest[0][1] & 1));
+        assert_eq!(number(&bench.at(3.0)[0]), 3);
+    }
+
+    #[test]
+    fn a_frame_that_nobody_asks_for_is_not_taken() {
+        let mut bench = Bench::new(Transport::Bulk);
+        assert!(bench.at(0.0).is_empty());
+        assert!(bench.at(1.0).is_empty());
+        bench.open(9, 16_384);
+        assert!(bench.at(1.5).is_empty());
+        assert_eq!(number(&bench.at(5.5)[0]), 5);
+        assert_eq!(number(&bench.at(6.0)[0]), 6);
+    }
+
+    #[test]
+    fn packets_come_at_their_rate_whether_full_or_empty() {
+        let mut bench = Bench::new(Transport::Isochronous);
+        let packets = bench.at(0.0);
+        assert_eq!(packets.len(), PACKETS_AT_ONCE as usize);
+        assert_eq!(number(&packets[0]), 0);
+        assert!(packets[PACKETS_AT_ONCE as usize - 1].is_empty());
+        assert!(bench.at(0.23).is_empty());
+        // At 30.3 ms 60 are due; 16 were sent, and 16 are always ahead.
+        assert_eq!(bench.at(0.91).len(), 60);
+        assert_eq!(bench.at(60.0).len(), MOST_PACKETS_AT_ONCE as usize);
+    }
+
+    #[test]
+    fn a_stream_that_stopped_sends_nothing_and_goes_on_counting_when_started() {
+        let mut bench = Bench::new(Transport::Bulk);
+        bench.open(9, 16_384);
+        bench.at(0.0);
+        bench.stream.stop();
+        assert_eq!(bench.stream.due(), None);
+        assert!(bench.at(5.0).is_empty());
+        let now = bench.start + SMALL.period() * 6;
+        bench.stream.start(SMALL, now);
+        assert_eq!(number(&bench.at(6.0)[0]), 1);
+    }
 }
