@@ -47,8 +47,9 @@ pub struct MachineOptions {
     /// `2001-09-09T01:46:40`; without it, the host's time. A guest without a
     /// driver for the PL031 never looks at it.
     pub clock: Option<String>,
-    /// An empty directory, for sockets and logs. Sockets need a short path (108
-    /// bytes with their names).
+    /// A directory for sockets and the console's log, of which an earlier
+    /// machine's are replaced. Sockets need a short path: 108 bytes with their
+    /// names.
     pub work_dir: PathBuf,
 }
 

@@ -44,8 +44,13 @@ pub enum QmpError {
     },
 }
 
-/// A socket for a QEMU that connects to it.
+/// A socket for a QEMU that connects to it, in the place of one that is left
+/// from an earlier machine.
 pub(super) fn listen(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let listener = UnixListener::bind(path)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
@@ -163,7 +168,9 @@ mod tests {
     #[test]
     fn a_qemu_that_ends_is_not_waited_for() {
         let directory = tempfile::tempdir().unwrap();
-        let listener = listen(&directory.path().join("qmp.sock")).unwrap();
+        let path = directory.path().join("qmp.sock");
+        drop(listen(&path).unwrap());
+        let listener = listen(&path).unwrap();
         let error = Qmp::accept(&listener, ANSWER_PATIENCE, || false).unwrap_err();
         assert!(matches!(error, QmpError::NotStarted));
     }
