@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::{Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream},
+    net::{Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6, TcpListener, TcpStream},
     time::Duration,
 };
 
@@ -22,6 +22,16 @@ use crate::PublicKey;
 
 /// A connection over the interface.
 pub(super) type Stream = Async<TcpStream>;
+
+/// Ends this end's direction of a connection, which async-io's `poll_close`
+/// does not: it only flushes.
+pub(super) fn close(stream: &Stream) -> io::Result<()> {
+    match stream.get_ref().shutdown(Shutdown::Write) {
+        // The other end was faster, with a reset.
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+        result => result,
+    }
+}
 
 /// A WireGuard interface of the kernel, deleted when dropped.
 pub(super) struct Interface {

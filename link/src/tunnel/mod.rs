@@ -392,7 +392,7 @@ impl AsyncWrite for Stream {
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
-            Transport::Kernel(stream) => Pin::new(stream).poll_close(context),
+            Transport::Kernel(stream) => Poll::Ready(kernel::close(stream)),
             Transport::InProcess(stream) => Pin::new(stream).poll_close(context),
         }
     }

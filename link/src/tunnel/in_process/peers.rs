@@ -1,7 +1,7 @@
 //! Who may speak through the tunnel: peers by key, and their sessions.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     net::{Ipv6Addr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -50,7 +50,8 @@ pub(super) struct Peers {
     by_index: HashMap<u32, PublicKey>,
     by_address: HashMap<Ipv6Addr, PublicKey>,
     complaints: Complaints,
-    /// Whether handshakes may come from boxes that were not removed by mistake.
+    /// Whether boxes connect to this end, so that one it does not know is worth
+    /// a line in the log.
     listening: bool,
 }
 
@@ -97,15 +98,16 @@ impl Peers {
         underlay: &Underlay,
         scratch: &mut [u8],
     ) -> Result<(), getrandom::Error> {
+        let index = self.free_index()?;
         let mut call = false;
-        if !self.by_key.contains_key(&peer.public_key) {
-            let session = self.new_session(peer)?;
-            self.by_index.insert(session.index, peer.public_key);
-            self.by_key.insert(peer.public_key, session);
-            call = true;
-        }
-        let Some(session) = self.by_key.get_mut(&peer.public_key) else {
-            return Ok(());
+        let session = match self.by_key.entry(peer.public_key) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                call = true;
+                self.by_index.insert(index, peer.public_key);
+                let key = self.private_key.clone();
+                entry.insert(Session::new(key, index, peer, Arc::clone(&self.no_limit)))
+            }
         };
         if self.by_address.get(&session.address) == Some(&peer.public_key) {
             self.by_address.remove(&session.address);
@@ -124,34 +126,13 @@ impl Peers {
         Ok(())
     }
 
-    fn new_session(&self, peer: &Peer) -> Result<Session, getrandom::Error> {
-        let index = loop {
+    fn free_index(&self) -> Result<u32, getrandom::Error> {
+        loop {
             let index = getrandom::u32()? >> 8;
             if !self.by_index.contains_key(&index) {
-                break index;
+                return Ok(index);
             }
-        };
-        let tunn = Tunn::new(
-            self.private_key.clone(),
-            x25519::PublicKey::from(*peer.public_key.as_bytes()),
-            None,
-            // Keepalives are ours, because boringtun's cannot be changed later.
-            None,
-            index,
-            Some(Arc::clone(&self.no_limit)),
-        );
-        Ok(Session {
-            tunn,
-            index,
-            address: peer.address,
-            endpoint: None,
-            keepalive: None,
-            last_sent: None,
-            last_handshake: None,
-            unconfirmed: false,
-            received_bytes: 0,
-            sent_bytes: 0,
-        })
+        }
     }
 
     /// Forgets a peer and returns the address that it had.
@@ -319,6 +300,36 @@ impl Kind {
 }
 
 impl Session {
+    fn new(
+        private_key: x25519::StaticSecret,
+        index: u32,
+        peer: &Peer,
+        limiter: Arc<RateLimiter>,
+    ) -> Self {
+        let public_key = x25519::PublicKey::from(*peer.public_key.as_bytes());
+        // Keepalives are ours, because boringtun's cannot be changed later.
+        let keepalive = None;
+        Self {
+            tunn: Tunn::new(
+                private_key,
+                public_key,
+                None,
+                keepalive,
+                index,
+                Some(limiter),
+            ),
+            index,
+            address: peer.address,
+            endpoint: None,
+            keepalive: None,
+            last_sent: None,
+            last_handshake: None,
+            unconfirmed: false,
+            received_bytes: 0,
+            sent_bytes: 0,
+        }
+    }
+
     /// Takes one of this peer's datagrams in. Returns the length of the IPv6
     /// packet that is now at the start of `scratch`.
     fn receive(
