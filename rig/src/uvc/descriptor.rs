@@ -77,8 +77,7 @@ impl Transport {
 
     /// Microframes of 125 µs from one isochronous packet to the next, which
     /// gives 6 MB/s. Packets cost a guest time even when they are empty: at
-    /// twice the rate one under TCG on a busy machine loses a quarter of its
-    /// MJPG frames, at this rate none.
+    /// twice the rate one under TCG loses more frames than it gains.
     pub const ISOCHRONOUS_INTERVAL: u8 = 4;
 }
 
