@@ -1,0 +1,121 @@
+//! The headers of a JPEG, as far as the rig changes and reads them: what a
+//! webcam writes there, and what is left of it at a viewer.
+//!
+//! It is the rig's own walk, so that a fault in the one under test shows.
+//! Markers are those of ITU-T T.81 annex B.
+
+use std::ops::Range;
+
+/// Application segment 0, JFIF's.
+const APP0: u8 = 0xE0;
+/// Comment.
+const COM: u8 = 0xFE;
+/// Define Huffman tables.
+const DHT: u8 = 0xC4;
+/// Start of scan.
+const SOS: u8 = 0xDA;
+/// FF, the marker's code, and two bytes of length.
+const SEGMENT_HEAD: usize = 4;
+
+/// A segment between SOI and the first scan.
+struct Segment {
+    marker: u8,
+    /// All of it, with its marker.
+    range: Range<usize>,
+}
+
+/// The segments up to the first scan, or to where they make no sense.
+fn segments(jpeg: &[u8]) -> impl Iterator<Item = Segment> {
+    let mut position = 2;
+    std::iter::from_fn(move || {
+        let Some(&[0xFF, marker, high, low]) = jpeg.get(position..position + SEGMENT_HEAD) else {
+            return None;
+        };
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let range = position..position + 2 + length;
+        if marker == SOS || length < 2 || range.end > jpeg.len() {
+            return None;
+        }
+        position = range.end;
+        Some(Segment { marker, range })
+    })
+}
+
+/// `jpeg` with a comment (at most 65,533 bytes) behind APP0, or behind SOI if
+/// there is none.
+pub fn with_comment(jpeg: &[u8], comment: &str) -> Vec<u8> {
+    let text = &comment.as_bytes()[..comment.len().min(0xFFFF - 2)];
+    let place = segments(jpeg)
+        .next()
+        .filter(|segment| segment.marker == APP0)
+        .map_or(2, |segment| segment.range.end)
+        .min(jpeg.len());
+    let mut commented = Vec::with_capacity(jpeg.len() + SEGMENT_HEAD + text.len());
+    commented.extend(&jpeg[..place]);
+    commented.extend([0xFF, COM]);
+    commented.extend((text.len() as u16 + 2).to_be_bytes());
+    commented.extend(text);
+    commented.extend(&jpeg[place..]);
+    commented
+}
+
+/// The texts of all comments.
+pub fn comments(jpeg: &[u8]) -> impl Iterator<Item = &str> {
+    segments(jpeg)
+        .filter(|segment| segment.marker == COM)
+        .filter_map(|segment| {
+            let text = segment.range.start + SEGMENT_HEAD..segment.range.end;
+            std::str::from_utf8(&jpeg[text]).ok()
+        })
+}
+
+/// `jpeg` without its Huffman tables, as most webcams send it.
+pub fn without_huffman_tables(jpeg: &[u8]) -> Vec<u8> {
+    let mut stripped = Vec::with_capacity(jpeg.len());
+    let mut kept = 0;
+    for segment in segments(jpeg).filter(|segment| segment.marker == DHT) {
+        stripped.extend(&jpeg[kept..segment.range.start]);
+        kept = segment.range.end;
+    }
+    stripped.extend(&jpeg[kept..]);
+    stripped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const APP0_SEGMENT: &[u8] = b"\xFF\xE0\x00\x04ab";
+    const TABLES: &[u8] = b"\xFF\xC4\x00\x05xyz";
+    const REST: &[u8] = b"\xFF\xDA\x00\x02\x01\xFF\xC4\x00\x02\xFF\xD9";
+
+    fn sample(headers: &[&[u8]]) -> Vec<u8> {
+        [b"\xFF\xD8", headers.concat().as_slice(), REST].concat()
+    }
+
+    #[test]
+    fn a_comment_goes_behind_app0_and_comes_back() {
+        let commented = with_comment(&sample(&[APP0_SEGMENT, TABLES]), "hello");
+        let comment = b"\xFF\xFE\x00\x07hello";
+        assert_eq!(commented, sample(&[APP0_SEGMENT, comment, TABLES]));
+        assert_eq!(comments(&commented).collect::<Vec<_>>(), ["hello"]);
+        let first = with_comment(&sample(&[TABLES]), "hello");
+        assert_eq!(first, sample(&[comment, TABLES]));
+    }
+
+    #[test]
+    fn tables_go_from_the_headers_alone() {
+        let stripped = without_huffman_tables(&sample(&[TABLES, APP0_SEGMENT, TABLES]));
+        assert_eq!(stripped, sample(&[APP0_SEGMENT]));
+    }
+
+    #[test]
+    fn what_is_cut_off_has_no_comments() {
+        let whole = with_comment(&sample(&[]), "hello");
+        for cut in 0..whole.len() {
+            let found = comments(&whole[..cut]).count();
+            assert_eq!(found, usize::from(cut >= 2 + SEGMENT_HEAD + 5));
+        }
+        assert_eq!(with_comment(&[], "").len(), 4);
+    }
+}

@@ -1,0 +1,328 @@
+//! The virtual box: QEMU's `virt` machine, with a card, a network and a USB
+//! socket for the emulated webcam.
+
+mod qmp;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, SystemTime},
+};
+
+pub use qmp::{Qmp, QmpError};
+
+use crate::process::{Mark, Process, ProcessError};
+
+/// Where the guest finds the host: the gateway of QEMU's user networking.
+pub const HOST_ADDRESS: &str = "10.0.2.2";
+
+/// The program that is started.
+const QEMU: &str = "qemu-system-aarch64";
+const WEBCAM_SOCKET: &str = "webcam.sock";
+const QMP_SOCKET: &str = "qmp.sock";
+const SERIAL_LOG: &str = "serial.log";
+/// How long QEMU may take until it answers, on a busy machine.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What to boot, and in what machine.
+#[derive(Clone, Debug)]
+pub struct MachineOptions {
+    /// The kernel's image.
+    pub kernel: PathBuf,
+    /// The initial file system, if the kernel needs one.
+    pub initrd: Option<PathBuf>,
+    /// The kernel's command line, behind `console=ttyAMA0`.
+    pub append: String,
+    /// A raw image that the guest sees as a virtio disk and may write to.
+    pub card: Option<PathBuf>,
+    /// Memory in MiB.
+    pub memory: u32,
+    /// Processors.
+    pub cpus: u32,
+    /// Whether the guest's time goes by the instructions it has run: with one
+    /// processor, durations then do not depend on the host's load.
+    pub icount: bool,
+    /// What the machine's clock shows at the start, in UTC, as in
+    /// `2001-09-09T01:46:40`; without it, the host's time. A guest without a
+    /// driver for the PL031 never looks at it.
+    pub clock: Option<String>,
+    /// A directory for sockets and the console's log, of which an earlier
+    /// machine's are replaced. Sockets need a short path: 108 bytes with their
+    /// names.
+    pub work_dir: PathBuf,
+}
+
+impl MachineOptions {
+    /// A machine like a small Pi, without initrd and card.
+    pub fn new(kernel: impl Into<PathBuf>, work_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            kernel: kernel.into(),
+            initrd: None,
+            append: String::new(),
+            card: None,
+            memory: 1024,
+            cpus: 2,
+            icount: false,
+            clock: None,
+            work_dir: work_dir.into(),
+        }
+    }
+}
+
+/// A virtual machine that runs. Dropping it cuts its power.
+#[derive(Debug)]
+pub struct Machine {
+    process: Process,
+    qmp: Qmp,
+    webcam_socket: PathBuf,
+}
+
+/// A line on the serial console.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// What it says.
+    pub text: String,
+    /// When it was seen, by the host's clock.
+    pub host: SystemTime,
+    /// Since the guest's kernel was started, by its own clock, if the line has
+    /// the kernel's time stamp.
+    pub guest: Option<Duration>,
+    /// The place behind it.
+    pub mark: Mark,
+}
+
+/// A virtual machine that did not do what was waited for.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// A file is not there.
+    #[error("cannot boot from {path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The control socket cannot be made.
+    #[error("cannot listen at {path}: {source}")]
+    Socket {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// QEMU did not start, or the console did not say what was waited for.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// QEMU ended, or its control socket did not answer.
+    #[error("QEMU did not start: {source}; it said:\n{log}")]
+    Start {
+        /// What was seen of it.
+        source: QmpError,
+        /// Its own words.
+        log: String,
+    },
+}
+
+impl Machine {
+    /// Starts a machine. When this returns, a webcam can be plugged in.
+    ///
+    /// # Errors
+    /// When a file is missing, or QEMU cannot be started or ends at once.
+    pub fn boot(options: &MachineOptions) -> Result<Self, MachineError> {
+        let files = [
+            Some(&options.kernel),
+            options.initrd.as_ref(),
+            options.card.as_ref(),
+        ];
+        for path in files.into_iter().flatten() {
+            path.metadata().map_err(|source| MachineError::File {
+                path: path.clone(),
+                source,
+            })?;
+        }
+        let qmp_socket = options.work_dir.join(QMP_SOCKET);
+        let webcam_socket = options.work_dir.join(WEBCAM_SOCKET);
+        let listener = qmp::listen(&qmp_socket).map_err(|source| MachineError::Socket {
+            path: qmp_socket.clone(),
+            source,
+        })?;
+        let mut process = Process::start(
+            "QEMU",
+            &mut command(options, &webcam_socket, &qmp_socket),
+            &options.work_dir.join(SERIAL_LOG),
+        )?;
+        let qmp = Qmp::accept(&listener, START_PATIENCE, || process.is_running());
+        let qmp = qmp.map_err(|source| MachineError::Start {
+            source,
+            log: last_words(&mut process),
+        })?;
+        Ok(Self {
+            process,
+            qmp,
+            webcam_socket,
+        })
+    }
+
+    /// The socket to plug a webcam into.
+    pub fn webcam_socket(&self) -> &Path {
+        &self.webcam_socket
+    }
+
+    /// QEMU's control socket.
+    pub fn qmp(&mut self) -> &mut Qmp {
+        &mut self.qmp
+    }
+
+    /// The present end of the console's output.
+    pub fn mark(&self) -> Mark {
+        self.process.mark()
+    }
+
+    /// Waits for a line behind `after` that contains `wanted`.
+    ///
+    /// # Errors
+    /// When it does not come within `patience`, or the machine ends before. The
+    /// message has the end of the log.
+    pub fn wait_for_line(
+        &self,
+        wanted: &str,
+        after: Mark,
+        patience: Duration,
+    ) -> Result<Line, MachineError> {
+        let (text, mark) = self.process.wait_for(wanted, after, patience)?;
+        Ok(Line {
+            host: SystemTime::now(),
+            guest: kernel_time(&text),
+            text,
+            mark,
+        })
+    }
+
+    /// All lines behind `after`.
+    pub fn lines(&self, after: Mark) -> Vec<String> {
+        self.process.lines_with("", after)
+    }
+
+    /// Whether the machine still runs: a guest that powers off or reboots ends
+    /// it.
+    pub fn is_running(&mut self) -> bool {
+        self.process.is_running()
+    }
+
+    /// QEMU's process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Cuts the power.
+    pub fn kill(mut self) {
+        self.process.kill();
+    }
+}
+
+/// Ends `process` and gives all that it has said.
+fn last_words(process: &mut Process) -> String {
+    /// A line that no console has: waiting for it is waiting for the end of
+    /// the output, which may come after the end of the process.
+    const NEVER: &str = "\0";
+    process.kill();
+    let _ = process.wait_for(NEVER, Mark::default(), Duration::from_secs(1));
+    process.lines_with("", Mark::default()).join("\n")
+}
+
+fn command(options: &MachineOptions, webcam_socket: &Path, qmp_socket: &Path) -> Command {
+    let mut command = Command::new(QEMU);
+    command
+        .args(["-M", "virt,gic-version=3", "-cpu", "cortex-a53"])
+        .args(["-accel", "tcg", "-display", "none", "-no-reboot"])
+        .args(["-smp", &options.cpus.to_string()])
+        .args(["-m", &options.memory.to_string()])
+        .args(["-serial", "stdio", "-monitor", "none"])
+        .args(["-netdev", "user,id=network"])
+        .args(["-device", "virtio-net-pci,netdev=network,romfile="])
+        .args(["-device", "virtio-rng-pci", "-device", "qemu-xhci"])
+        .arg("-chardev")
+        .arg(socket(webcam_socket, "socket,id=webcam,server=on,wait=off"))
+        .args(["-device", "usb-redir,chardev=webcam"])
+        // Behind the webcam's: QEMU makes chardevs in this order.
+        .arg("-chardev")
+        .arg(socket(qmp_socket, "socket,id=qmp,server=off"))
+        .args(["-mon", "chardev=qmp,mode=control"])
+        .arg("-kernel")
+        .arg(&options.kernel)
+        .args(["-append", &format!("console=ttyAMA0 {}", options.append)]);
+    if let Some(initrd) = &options.initrd {
+        command.arg("-initrd").arg(initrd);
+    }
+    if let Some(card) = &options.card {
+        let path = escape(card);
+        command
+            .arg("-drive")
+            .arg(format!("if=none,id=card,format=raw,file={path}"))
+            .args(["-device", "virtio-blk-pci,drive=card"]);
+    }
+    if options.icount {
+        command.args(["-icount", "shift=1"]);
+    }
+    if let Some(clock) = &options.clock {
+        command.args(["-rtc", &format!("base={clock}")]);
+    }
+    command
+}
+
+fn socket(path: &Path, options: &str) -> String {
+    format!("{options},path={}", escape(path))
+}
+
+/// A path in a list of QEMU options, where a comma is written twice.
+fn escape(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}
+
+/// The time in the kernel's stamp, `[    3.852653]`.
+fn kernel_time(line: &str) -> Option<Duration> {
+    let (stamp, _) = line.split_once('[')?.1.split_once(']')?;
+    let (seconds, micros) = stamp.trim_start().split_once('.')?;
+    if micros.len() != 6 {
+        return None;
+    }
+    let micros = Duration::from_micros(micros.parse().ok()?);
+    Some(Duration::from_secs(seconds.parse().ok()?) + micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_kernel_has_its_time() {
+        let time = |line| kernel_time(line).map(|time| time.as_micros());
+        assert_eq!(time("[    3.852653] usb 1-1: Found UVC"), Some(3_852_653));
+        assert_eq!(time("<6>[ 114.560812] reboot"), Some(114_560_812));
+        for other in ["", "login:", "[ OK ] x", "[1.5] x", "[ a.123456] x"] {
+            assert_eq!(time(other), None);
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_is_missing_is_named() {
+        let work_dir = tempfile::tempdir().unwrap();
+        let options = MachineOptions::new("/nowhere/kernel", work_dir.path());
+        let error = Machine::boot(&options).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/kernel"), "{error}");
+    }
+
+    #[test]
+    fn a_machine_that_cannot_start_says_why() {
+        let work_dir = tempfile::tempdir().unwrap();
+        let kernel = work_dir.path().join("kernel");
+        std::fs::write(&kernel, [0; 64]).unwrap();
+        let options = MachineOptions {
+            memory: 0xffff_ffff,
+            ..MachineOptions::new(kernel, work_dir.path())
+        };
+        let error = Machine::boot(&options).unwrap_err().to_string();
+        assert!(error.contains("qemu-system-aarch64:"), "{error}");
+    }
+}

@@ -1,0 +1,236 @@
+//! What a person sees: a page in headless Chromium, as pixels.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufReader},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
+
+use crate::process::{Mark, Process, ProcessError};
+
+/// How long Chromium may take to start, load and draw.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How long a page is looked at before the picture is taken, in milliseconds.
+const EXPOSURE: u32 = 6_000;
+
+/// Colours are compared with this tolerance a channel: JPEG and the colour
+/// space of video both cost some exactness.
+const TOLERANCE: u8 = 24;
+
+/// An RGB colour.
+pub type Colour = [u8; 3];
+
+/// A picture of a page.
+#[derive(Debug)]
+pub struct Screenshot {
+    width: usize,
+    height: usize,
+    rgb: Vec<u8>,
+}
+
+/// Where on a page something is, in pixels; the ends are exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Area {
+    /// Left edge.
+    pub left: usize,
+    /// Right edge.
+    pub right: usize,
+    /// Top edge.
+    pub top: usize,
+    /// Bottom edge.
+    pub bottom: usize,
+}
+
+/// A page that could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum ScreenshotError {
+    /// Chromium did not do it.
+    #[error(transparent)]
+    Chromium(#[from] ProcessError),
+    /// A file could not be written or read.
+    #[error("screenshot: {0}")]
+    Io(#[from] io::Error),
+    /// Chromium's picture does not decode.
+    #[error("Chromium's screenshot does not decode: {0}")]
+    Png(#[from] png::DecodingError),
+}
+
+impl Screenshot {
+    /// Loads `url` in a fresh Chromium and takes its picture into
+    /// `directory/screenshot.png`, with Chromium's own log beside it. The
+    /// relay's certificate, which no browser knows, is accepted unseen.
+    ///
+    /// # Errors
+    /// See [`ScreenshotError`].
+    pub fn take(url: &str, directory: &Path) -> Result<Self, ScreenshotError> {
+        let profile = directory.join("chromium-profile");
+        let picture = directory.join("screenshot.png");
+        // What an earlier run left would pass for this run's picture.
+        remove_if_there(fs::remove_dir_all(&profile))?;
+        remove_if_there(fs::remove_file(&picture))?;
+        let mut chromium = Command::new("chromium");
+        chromium.args([
+            "--headless",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-quic",
+            "--hide-scrollbars",
+            "--force-device-scale-factor=1",
+            "--force-color-profile=srgb",
+            "--ignore-certificate-errors",
+            "--window-size=1280,1100",
+        ]);
+        if nix::unistd::geteuid().is_root() {
+            // Chromium's sandbox refuses to run as root.
+            chromium.arg("--no-sandbox");
+        }
+        chromium.arg(format!("--user-data-dir={}", profile.display()));
+        chromium.arg(format!("--timeout={EXPOSURE}"));
+        chromium.arg(format!("--screenshot={}", picture.display()));
+        chromium.arg(url);
+        let log = directory.join("chromium.log");
+        let process = Process::start("chromium", &mut chromium, &log)?;
+        process.wait_for("bytes written to file", Mark::default(), PATIENCE)?;
+        drop(process);
+        Self::decode(&picture)
+    }
+
+    fn decode(png: &Path) -> Result<Self, ScreenshotError> {
+        let mut decoder = png::Decoder::new(BufReader::new(File::open(png)?));
+        decoder.set_transformations(png::Transformations::normalize_to_color8());
+        let mut reader = decoder.read_info()?;
+        let too_large = || io::Error::other("the picture is larger than memory");
+        let mut pixels = vec![0; reader.output_buffer_size().ok_or_else(too_large)?];
+        let info = reader.next_frame(&mut pixels)?;
+        let rgb = pixels
+            .chunks_exact(info.color_type.samples())
+            .flat_map(|pixel| [pixel[0], pixel[1 % pixel.len()], pixel[2 % pixel.len()]])
+            .collect();
+        Ok(Self {
+            width: info.width as usize,
+            height: info.height as usize,
+            rgb,
+        })
+    }
+
+    /// The colour at a place; black outside the picture.
+    pub fn colour(&self, x: usize, y: usize) -> Colour {
+        let start = (y * self.width + x) * 3;
+        match self.rgb.get(start..start + 3) {
+            Some(&[red, green, blue]) if x < self.width => [red, green, blue],
+            _ => [0; 3],
+        }
+    }
+
+    /// Finds vertical `bars` of the same width side by side, in their order,
+    /// and returns the largest area that they fill. Up to a sixth of a bar at
+    /// each of its edges may be blurred.
+    pub fn find_bars(&self, bars: &[Colour]) -> Option<Area> {
+        let mut found: Option<Area> = None;
+        for y in 0..self.height {
+            let Some((left, right)) = self.bars_in_row(y, bars) else {
+                continue;
+            };
+            match &mut found {
+                Some(area) if area.bottom == y && area.left == left && area.right == right => {
+                    area.bottom = y + 1;
+                }
+                Some(area) if area.bottom - area.top > 20 => break,
+                _ => {
+                    found = Some(Area {
+                        left,
+                        right,
+                        top: y,
+                        bottom: y + 1,
+                    });
+                }
+            }
+        }
+        found
+    }
+
+    fn bars_in_row(&self, y: usize, bars: &[Colour]) -> Option<(usize, usize)> {
+        let is = |x: usize, bar: Colour| close(self.colour(x, y), bar);
+        let (&first, &last) = (bars.first()?, bars.last()?);
+        let left = (0..self.width).find(|x| is(*x, first) && is(x + 4, first))?;
+        let right = (left..self.width)
+            .rev()
+            .find(|x| is(*x, last) && is(x.saturating_sub(4), last))?
+            + 1;
+        let width = (right - left) as f64 / bars.len() as f64;
+        if width < 12.0 {
+            return None;
+        }
+        let fits = bars.iter().enumerate().all(|(index, bar)| {
+            [0.2, 0.5, 0.8].iter().all(|part| {
+                let x = left as f64 + (index as f64 + part) * width;
+                is(x as usize, *bar)
+            })
+        });
+        fits.then_some((left, right))
+    }
+}
+
+fn close(one: Colour, other: Colour) -> bool {
+    one.iter()
+        .zip(other)
+        .all(|(one, other)| one.abs_diff(other) <= TOLERANCE)
+}
+
+fn remove_if_there(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BARS: [Colour; 3] = [[255, 255, 0], [0, 255, 255], [255, 0, 255]];
+
+    fn page(bars: &[Colour], area: Area) -> Screenshot {
+        let (width, height) = (400, 300);
+        let mut rgb = vec![30; width * height * 3];
+        for y in area.top..area.bottom {
+            for x in area.left..area.right {
+                let bar = (x - area.left) * bars.len() / (area.right - area.left);
+                rgb[(y * width + x) * 3..][..3].copy_from_slice(&bars[bar]);
+            }
+        }
+        Screenshot { width, height, rgb }
+    }
+
+    #[test]
+    fn bars_are_found_where_they_are() {
+        let area = Area {
+            left: 50,
+            right: 350,
+            top: 40,
+            bottom: 200,
+        };
+        assert_eq!(page(&BARS, area).find_bars(&BARS), Some(area));
+    }
+
+    #[test]
+    fn other_bars_and_no_bars_are_not_found() {
+        let area = Area {
+            left: 50,
+            right: 350,
+            top: 40,
+            bottom: 200,
+        };
+        let swapped = [BARS[0], BARS[2], BARS[1]];
+        assert_eq!(page(&swapped, area).find_bars(&BARS), None);
+        let nothing = Area { right: 50, ..area };
+        assert_eq!(page(&BARS, nothing).find_bars(&BARS), None);
+    }
+}

@@ -1,0 +1,96 @@
+//! A frame's way over the wire: payloads with headers (2.4.3.3).
+
+/// Bytes of a payload header that has a presentation time and no more.
+pub const HEADER_LENGTH: usize = 6;
+
+/// Bits of bmHeaderInfo.
+mod info {
+    /// The bit that is the same in all of a frame, and not in the next.
+    pub(super) const FRAME_ID: u8 = 1 << 0;
+    pub(super) const END_OF_FRAME: u8 = 1 << 1;
+    pub(super) const PRESENTATION_TIME: u8 = 1 << 2;
+    pub(super) const END_OF_HEADER: u8 = 1 << 7;
+}
+
+/// A frame that is being sent, payload by payload.
+#[derive(Debug)]
+pub struct Payloads {
+    frame: Vec<u8>,
+    sent: usize,
+    header: [u8; HEADER_LENGTH],
+}
+
+impl Payloads {
+    /// The payloads of `frame`, which was captured at `time` by the device's
+    /// clock. `frame_id` must differ from the last frame's.
+    pub fn new(frame: Vec<u8>, frame_id: bool, time: u32) -> Self {
+        let id = if frame_id { info::FRAME_ID } else { 0 };
+        let mut header = [0; HEADER_LENGTH];
+        header[0] = HEADER_LENGTH as u8;
+        header[1] = info::END_OF_HEADER | info::PRESENTATION_TIME | id;
+        header[2..].copy_from_slice(&time.to_le_bytes());
+        Self {
+            frame,
+            sent: 0,
+            header,
+        }
+    }
+
+    /// The next payload, of at most `max_bytes` with its header; `None` after
+    /// the frame's end, and always where a header does not fit.
+    pub fn next(&mut self, max_bytes: usize) -> Option<Vec<u8>> {
+        let unsent = &self.frame[self.sent..];
+        let room = max_bytes.saturating_sub(HEADER_LENGTH);
+        let data = &unsent[..unsent.len().min(room)];
+        if data.is_empty() {
+            return None;
+        }
+        let mut payload = Vec::with_capacity(HEADER_LENGTH + data.len());
+        payload.extend(self.header);
+        payload.extend(data);
+        if data.len() == unsent.len() {
+            payload[1] |= info::END_OF_FRAME;
+        }
+        self.sent += data.len();
+        Some(payload)
+    }
+
+    /// Whether all of the frame was given out.
+    pub fn is_finished(&self) -> bool {
+        self.sent == self.frame.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_put_together_are_the_frame() {
+        let frame: Vec<u8> = (0..10_000_u32).map(|at| at as u8).collect();
+        for max_bytes in [7, 512, 10_005, 10_006, 16_384] {
+            let mut payloads = Payloads::new(frame.clone(), true, 0x0403_0201);
+            let mut received = Vec::new();
+            let mut ended = false;
+            while let Some(payload) = payloads.next(max_bytes) {
+                assert!(!ended && payload.len() <= max_bytes);
+                let (header, data) = payload.split_at(HEADER_LENGTH);
+                assert_eq!(header[0], 6);
+                assert_eq!(header[1] & !info::END_OF_FRAME, 0b1000_0101);
+                assert_eq!(header[2..], [1, 2, 3, 4]);
+                ended = header[1] & info::END_OF_FRAME != 0;
+                received.extend_from_slice(data);
+            }
+            assert!(ended && payloads.is_finished());
+            assert_eq!(received, frame);
+        }
+    }
+
+    #[test]
+    fn where_a_header_does_not_fit_nothing_is_lost() {
+        let mut payloads = Payloads::new(vec![1, 2, 3], false, 0);
+        assert_eq!(payloads.next(6), None);
+        assert!(!payloads.is_finished());
+        assert_eq!(payloads.next(512).map(|payload| payload.len()), Some(9));
+    }
+}

@@ -1,0 +1,345 @@
+//! The stream: one frame at each interval, if the guest takes it.
+//!
+//! There is at most one frame on its way. When its successor is due and the
+//! guest has not taken all of it, or has not asked for anything, the successor
+//! is never taken, and its number is missing from the stream.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::frame::Sensor;
+use crate::{
+    usbredir::{Message, Packet, Status, message::Bulk},
+    uvc::{Mode, STREAMING_ENDPOINT, Stall, descriptor::Transport, payload::Payloads},
+};
+
+/// The most bulk transfers that the guest may leave open. Linux has five.
+const MOST_TRANSFERS: usize = 64;
+
+/// Microseconds from one isochronous packet to the next.
+const PACKET_INTERVAL: Duration =
+    Duration::from_micros(125 * Transport::ISOCHRONOUS_INTERVAL as u64);
+/// Isochronous packets that are sent together.
+const PACKETS_AT_ONCE: u32 = 16;
+/// Packets that are made up for after a delay; QEMU drops more than these.
+const MOST_PACKETS_AT_ONCE: u32 = 240;
+
+/// The streaming endpoint and what feeds it.
+pub(super) struct Stream {
+    transport: Transport,
+    huffman_tables: bool,
+    sequence: u32,
+    frame_id: bool,
+    /// Bulk transfers that the guest has open, by id and length.
+    transfers: VecDeque<(u64, u32)>,
+    running: Option<Running>,
+    frames_sent: Arc<AtomicU64>,
+}
+
+/// A stream between its start and its stop.
+struct Running {
+    mode: Mode,
+    sensor: Sensor,
+    next_frame: Instant,
+    /// When the next isochronous packets are due.
+    next_packets: Option<Instant>,
+    sending: Option<Payloads>,
+}
+
+impl Stream {
+    /// A stream that stands still. `frames_sent` counts what goes out whole.
+    pub(super) fn new(
+        transport: Transport,
+        huffman_tables: bool,
+        frames_sent: Arc<AtomicU64>,
+    ) -> Self {
+        Self {
+            transport,
+            huffman_tables,
+            sequence: 0,
+            frame_id: false,
+            transfers: VecDeque::new(),
+            running: None,
+            frames_sent,
+        }
+    }
+
+    /// Starts, with the first frame due at once, or goes on if it runs.
+    pub(super) fn start(&mut self, mode: Mode, now: Instant) {
+        if self
+            .running
+            .as_ref()
+            .is_some_and(|running| running.mode == mode)
+        {
+            return;
+        }
+        tracing::info!("sending {mode}");
+        let isochronous = self.transport == Transport::Isochronous;
+        self.running = Some(Running {
+            mode,
+            sensor: Sensor::new(mode.format, mode.size, self.huffman_tables),
+            next_frame: now,
+            next_packets: isochronous.then_some(now),
+            sending: None,
+        });
+    }
+
+    /// Stops in the midst of whatever is on its way.
+    pub(super) fn stop(&mut self) {
+        if self.running.take().is_some() {
+            tracing::info!("stopped sending");
+        }
+    }
+
+    /// Forgets what the guest asked for; a reset has taken it all back.
+    pub(super) fn forget_transfers(&mut self) {
+        self.transfers.clear();
+    }
+
+    /// Takes a bulk transfer for as many as `length` bytes.
+    ///
+    /// # Errors
+    /// When too many are open.
+    pub(super) fn open_transfer(&mut self, id: u64, length: u32) -> Result<(), Stall> {
+        if self.transfers.len() >= MOST_TRANSFERS {
+            return Err(Stall);
+        }
+        self.transfers.push_back((id, length));
+        Ok(())
+    }
+
+    /// Takes a bulk transfer back; says whether it was open.
+    pub(super) fn cancel_transfer(&mut self, id: u64) -> bool {
+        let open = self.transfers.len();
+        self.transfers.retain(|(other, _)| *other != id);
+        self.transfers.len() < open
+    }
+
+    /// When [`advance`](Self::advance) has something to do, if ever.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let running = self.running.as_ref()?;
+        let packets = running.next_packets.unwrap_or(running.next_frame);
+        Some(running.next_frame.min(packets))
+    }
+
+    /// Takes the frame that is due at `now` and appends all that can be sent to
+    /// `answers`.
+    pub(super) fn advance(&mut self, now: Instant, answers: &mut Vec<Packet>) {
+        self.take_frame(now);
+        self.fill_transfers(answers);
+        self.send_packets(now, answers);
+    }
+
+    fn take_frame(&mut self, now: Instant) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        let Some(late) = now.checked_duration_since(running.next_frame) else {
+            return;
+        };
+        let period = running.mode.period();
+        let missed = (late.as_nanos() / period.as_nanos()) as u32;
+        running.next_frame += period * (missed + 1);
+        let sequence = self.sequence.wrapping_add(missed);
+        self.sequence = sequence.wrapping_add(1);
+        let taken = !self.transfers.is_empty() || running.next_packets.is_some();
+        if running.sending.is_some() || !taken {
+            return;
+        }
+        let time = SystemTime::now();
+        match running.sensor.frame(sequence, time) {
+            Ok(frame) => {
+                self.frame_id = !self.frame_id;
+                let clock = device_clock(time);
+                running.sending = Some(Payloads::new(frame, self.frame_id, clock));
+            }
+            Err(error) => tracing::error!("{error}"),
+        }
+    }
+
+    fn fill_transfers(&mut self, answers: &mut Vec<Packet>) {
+        while let Some(&(id, length)) = self.transfers.front() {
+            let Some(data) = self.next_payload(length) else {
+                return;
+            };
+            self.transfers.pop_front();
+            answers.push(Packet {
+                id,
+                message: Message::Bulk(Bulk {
+                    endpoint: STREAMING_ENDPOINT,
+                    status: Status::Success,
+                    length: data.len() as u32,
+                    data,
+                }),
+            });
+        }
+    }
+
+    fn send_packets(&mut self, now: Instant, answers: &mut Vec<Packet>) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        let Some(due) = running.next_packets.filter(|due| *due <= now) else {
+            return;
+        };
+        let late = (now - due).as_nanos() / PACKET_INTERVAL.as_nanos();
+        let count = PACKETS_AT_ONCE + late as u32;
+        running.next_packets = Some(due + PACKET_INTERVAL * count);
+        for _ in 0..count.min(MOST_PACKETS_AT_ONCE) {
+            // A packet that has nothing to carry is sent empty.
+            let data = self.next_payload(u32::MAX).unwrap_or_default();
+            answers.push(Packet {
+                id: 0,
+                message: Message::Iso {
+                    endpoint: STREAMING_ENDPOINT,
+                    status: Status::Success,
+                    data,
+                },
+            });
+        }
+    }
+
+    /// The next piece of the frame that is on its way.
+    fn next_payload(&mut self, max_bytes: u32) -> Option<Vec<u8>> {
+        let running = self.running.as_mut()?;
+        let sending = running.sending.as_mut()?;
+        let max_bytes = max_bytes.min(self.transport.max_payload());
+        let payload = sending.next(max_bytes as usize)?;
+        if sending.is_finished() {
+            running.sending = None;
+            self.frames_sent.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(payload)
+    }
+}
+
+/// `time` in ticks of dwClockFrequency, which are microseconds; it wraps.
+fn device_clock(time: SystemTime) -> u32 {
+    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH);
+    since_epoch.unwrap_or_default().as_micros() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        stamp,
+        uvc::{mode::SIZES, payload},
+    };
+
+    const SMALL: Mode = Mode {
+        size: SIZES[0],
+        ..Mode::DEFAULT
+    };
+
+    struct Bench {
+        stream: Stream,
+        start: Instant,
+        last_id: u64,
+    }
+
+    impl Bench {
+        fn new(transport: Transport) -> Self {
+            let start = Instant::now();
+            let mut stream = Stream::new(transport, true, Arc::default());
+            stream.start(SMALL, start);
+            Self {
+                stream,
+                start,
+                last_id: 0,
+            }
+        }
+
+        fn open(&mut self, count: usize, length: u32) {
+            for _ in 0..count {
+                self.last_id += 1;
+                self.stream.open_transfer(self.last_id, length).unwrap();
+            }
+        }
+
+        /// Advances to a time in periods; gives the payloads that were sent.
+        fn at(&mut self, periods: f64) -> Vec<Vec<u8>> {
+            let mut answers = Vec::new();
+            let now = self.start + SMALL.period().mul_f64(periods);
+            self.stream.advance(now, &mut answers);
+            let payload = |packet: Packet| match packet.message {
+                Message::Bulk(bulk) => bulk.data,
+                Message::Iso { data, .. } => data,
+                other => panic!("{other:?} is sent"),
+            };
+            answers.into_iter().map(payload).collect()
+        }
+    }
+
+    fn number(payload: &[u8]) -> u32 {
+        let jpeg = &payload[payload::HEADER_LENGTH..];
+        stamp::read_comment(jpeg).unwrap().sequence()
+    }
+
+    #[test]
+    fn each_frame_waits_for_its_time() {
+        let mut bench = Bench::new(Transport::Bulk);
+        bench.open(9, 16_384);
+        assert_eq!(number(&bench.at(0.0)[0]), 0);
+        assert!(bench.at(0.9).is_empty());
+        assert_eq!(bench.stream.due(), Some(bench.start + SMALL.period()));
+        assert_eq!(number(&bench.at(1.2)[0]), 1);
+        assert_eq!(number(&bench.at(2.1)[0]), 2);
+    }
+
+    #[test]
+    fn a_frame_on_its_way_costs_its_successors() {
+        let mut bench = Bench::new(Transport::Bulk);
+        bench.open(1, 1024);
+        assert_eq!(bench.at(0.0).len(), 1);
+        assert!(bench.at(1.0).is_empty());
+        assert!(bench.at(2.0).is_empty());
+        bench.open(20, 16_384);
+        let rest = bench.at(2.5);
+        assert!(rest.iter().all(|payload| payload[1] & 1 == rest[0][1] & 1));
+        assert_eq!(number(&bench.at(3.0)[0]), 3);
+    }
+
+    #[test]
+    fn a_frame_that_nobody_asks_for_is_not_taken() {
+        let mut bench = Bench::new(Transport::Bulk);
+        assert!(bench.at(0.0).is_empty());
+        assert!(bench.at(1.0).is_empty());
+        bench.open(9, 16_384);
+        assert!(bench.at(1.5).is_empty());
+        assert_eq!(number(&bench.at(5.5)[0]), 5);
+        assert_eq!(number(&bench.at(6.0)[0]), 6);
+    }
+
+    #[test]
+    fn packets_come_at_their_rate_whether_full_or_empty() {
+        let mut bench = Bench::new(Transport::Isochronous);
+        let packets = bench.at(0.0);
+        assert_eq!(packets.len(), PACKETS_AT_ONCE as usize);
+        assert_eq!(number(&packets[0]), 0);
+        assert!(packets[PACKETS_AT_ONCE as usize - 1].is_empty());
+        assert!(bench.at(0.23).is_empty());
+        // At 30.3 ms 60 are due; 16 were sent, and 16 are always ahead.
+        assert_eq!(bench.at(0.91).len(), 60);
+        assert_eq!(bench.at(60.0).len(), MOST_PACKETS_AT_ONCE as usize);
+    }
+
+    #[test]
+    fn a_stream_that_stopped_sends_nothing_and_goes_on_counting_when_started() {
+        let mut bench = Bench::new(Transport::Bulk);
+        bench.open(9, 16_384);
+        bench.at(0.0);
+        bench.stream.stop();
+        assert_eq!(bench.stream.due(), None);
+        assert!(bench.at(5.0).is_empty());
+        let now = bench.start + SMALL.period() * 6;
+        bench.stream.start(SMALL, now);
+        assert_eq!(number(&bench.at(6.0)[0]), 1);
+    }
+}

@@ -1,0 +1,67 @@
+# shellcheck shell=bash
+# An apt of our own beside the machine's: Debian 12's archive for this host and for arm64,
+# from which packages are downloaded and unpacked, never installed. Needs no root.
+# Sourced, never run.
+#
+# What is unpacked stays as it is; to take newer packages, remove build/fetched.
+
+# shellcheck source=host-packages.sh
+. "$(dirname "${BASH_SOURCE[0]}")/host-packages.sh"
+
+# What comes from the archive. It may lie outside the checkout, so that CI can keep it.
+fetched="${PINHOLE_CACHE:-$build_dir/fetched}"
+archive="${PINHOLE_DEBIAN_ARCHIVE:-http://deb.debian.org}"
+archive_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# private_apt COMMAND…: an apt program on the private root.
+private_apt() {
+    APT_CONFIG="$fetched/apt/apt.conf" "$@"
+}
+
+# update_private_apt: makes the private root and fetches the archive's lists, once a script.
+update_private_apt() {
+    [ -z "${private_apt_is_fresh:-}" ] || return 0
+    [ -e "$archive_keyring" ] || fail "$archive_keyring is missing: install debian-archive-keyring"
+    local root="$fetched/apt"
+    mkdir -p "$root"/etc/{apt.conf,preferences}.d "$root"/{state/lists,cache/archives}/partial
+    : >"$root/state/status"
+    printf "deb [signed-by=$archive_keyring] %s %s main\n" \
+        "$archive/debian" bookworm \
+        "$archive/debian" bookworm-updates \
+        "$archive/debian-security" bookworm-security >"$root/etc/sources.list"
+    cat >"$root/apt.conf" <<EOF
+Dir::Etc "$root/etc/";
+Dir::State "$root/state/";
+Dir::State::status "$root/state/status";
+Dir::Cache "$root/cache/";
+APT::Architecture "$host_arch";
+APT::Architectures { "$host_arch"; "arm64"; };
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+Acquire::Retries "3";
+EOF
+    # The machine's way to the network: its proxies and its rules for them.
+    apt-config dump Acquire | grep -iE '^Acquire::(https?|Check-)' >>"$root/apt.conf" || true
+    private_apt apt-get -o APT::Update::Error-Mode=any update
+    private_apt_is_fresh=yes
+}
+
+# versions_of PACKAGE: the versions that the archive offers, newest first.
+versions_of() {
+    private_apt apt-cache madison "$1" | awk '{ print $3 }' | sort -Vru
+}
+
+# unpack DIR PACKAGE…: downloads packages (NAME[:ARCH][=VERSION]) and unpacks them into DIR.
+unpack() {
+    local dir=$1 downloads deb
+    shift
+    downloads=$(mktemp -d "$dir/download.XXXXXX") || return
+    if ! (cd "$downloads" && private_apt apt-get download "$@"); then
+        rm -rf "$downloads"
+        return 1
+    fi
+    for deb in "$downloads"/*.deb; do
+        dpkg-deb -x "$deb" "$dir" || return
+    done
+    rm -rf "$downloads"
+}
