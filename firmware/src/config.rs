@@ -29,6 +29,9 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 /// Largest file that is read, in bytes.
 const MAX_LEN: u64 = 64 << 10;
 
+const NO_ENROLMENT: &str = "no [enrolment] section: run `pinhole-relay camera add NAME` on the relay and put what it writes into this file";
+const TOO_LARGE: &str = "larger than 64 KiB, so it is no pinhole.toml: copy the file that `pinhole-relay camera add` wrote";
+
 /// What a `pinhole.toml` says.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -156,9 +159,7 @@ impl Fault {
 
 fn parse(bytes: &[u8]) -> Result<Config, Fault> {
     if bytes.len() as u64 > MAX_LEN {
-        return Err(Fault::of_file(
-            "larger than 64 KiB, so it is no pinhole.toml: copy the file that `pinhole-relay camera add` wrote",
-        ));
+        return Err(Fault::of_file(TOO_LARGE));
     }
     let text = decode(bytes)?;
     let plain = with_plain_quotes(&text);
@@ -181,11 +182,7 @@ struct Sections {
 
 impl Sections {
     fn into_config(self) -> Result<Config, Fault> {
-        let enrolment = self.enrolment.ok_or_else(|| {
-            Fault::of_file(
-                "no [enrolment] section: run `pinhole-relay camera add NAME` on the relay and put what it writes into this file",
-            )
-        })?;
+        let enrolment = self.enrolment.ok_or_else(|| Fault::of_file(NO_ENROLMENT))?;
         Ok(Config {
             enrolment,
             camera: self.camera,

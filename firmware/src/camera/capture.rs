@@ -4,6 +4,7 @@
 use std::{convert::Infallible, io, path::PathBuf, thread, time::Duration};
 
 use bytes::Bytes;
+use nix::libc;
 use pinhole_link::{
     MAX_JPEG_LEN,
     jpeg::{self, JpegError},
@@ -46,6 +47,8 @@ enum CaptureError {
     Device { name: String, source: io::Error },
     #[error("the webcam {name:?} is in use by another program: stop that one")]
     Busy { name: String },
+    #[error("the webcam {name:?} was unplugged")]
+    Unplugged { name: String },
     #[error("the webcam {name:?} failed: {source}; trying again")]
     Stream { name: String, source: StreamError },
 }
@@ -60,7 +63,7 @@ fn hint(error: &io::Error) -> &'static str {
 impl CaptureError {
     fn state(&self) -> State {
         match self {
-            Self::NoWebcam => State::NoWebcam,
+            Self::NoWebcam | Self::Unplugged { .. } => State::NoWebcam,
             Self::Open { .. } | Self::NoFormat { .. } | Self::Busy { .. } => {
                 State::UnusableWebcam(self.to_string())
             }
@@ -126,6 +129,13 @@ fn lost(last: Option<u32>, sequence: u32, delivered: u64) -> u64 {
     }
 }
 
+/// Whether a device's answer means that it was pulled out: its node is there
+/// for as long as someone has it open.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO))
+}
+
 /// A webcam that is set to deliver.
 struct Webcam {
     device: Device,
@@ -159,7 +169,7 @@ impl Webcam {
                     Err(reason) => error = reason,
                 },
                 Ok(None) => {}
-                // Of a node that is just going away the others know nothing.
+                Err(source) if is_gone(&source) => {}
                 Err(source) => error = CaptureError::Open { path, source },
             }
         }
@@ -170,6 +180,7 @@ impl Webcam {
         let name = || device.name().to_owned();
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::ResourceBusy => CaptureError::Busy { name: name() },
+            _ if is_gone(&source) => CaptureError::Unplugged { name: name() },
             _ => CaptureError::Device {
                 name: name(),
                 source,
@@ -209,13 +220,14 @@ impl Webcam {
 
     fn failed(&self, source: StreamError) -> CaptureError {
         let name = self.device.name().to_owned();
-        match &source {
-            StreamError::Failed { source: error, .. }
-                if error.kind() == io::ErrorKind::ResourceBusy =>
-            {
+        match source {
+            StreamError::Failed { source, .. } if is_gone(&source) => {
+                CaptureError::Unplugged { name }
+            }
+            StreamError::Failed { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => {
                 CaptureError::Busy { name }
             }
-            _ => CaptureError::Stream { name, source },
+            source => CaptureError::Stream { name, source },
         }
     }
 

@@ -17,7 +17,8 @@
 //! | line | when |
 //! |---|---|
 //! | `first frame: MJPG 640x480 at 15 fps from "NAME"` | each time that a webcam begins to deliver; `first frame: pattern 640x480 at 15 fps` for the pattern |
-//! | `no webcam found: plug a USB webcam in` | there is none, or it was pulled out |
+//! | `the webcam "NAME" was unplugged` | it was pulled out while it delivered |
+//! | `no webcam found: plug a USB webcam in` | there is none |
 //! | `serving on http://[ADDRESS]:80` | the tunnel is open on this end |
 //! | `tunnel up: handshake with relay NAME at ADDRESS` | the relay answers |
 //! | `no answer from relay NAME at ADDRESS: …` | it has not for 30 s |

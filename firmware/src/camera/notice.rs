@@ -1,6 +1,9 @@
 //! A fault that lasts, told without flooding the log.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Display,
+    time::{Duration, Instant},
+};
 
 use tracing::warn;
 
@@ -18,10 +21,15 @@ impl Notice {
     /// Writes `fault` to the log, unless that was done shortly before.
     pub(super) fn tell(&mut self, fault: impl ToString) {
         let fault = fault.to_string();
+        self.tell_of(&fault, &fault);
+    }
+
+    /// The same for a `cause` whose text varies.
+    pub(super) fn tell_of(&mut self, cause: &str, fault: impl Display) {
         let now = Instant::now();
-        if self.is_due(&fault, now) {
+        if self.is_due(cause, now) {
             warn!("{fault}");
-            self.told = Some((fault, now));
+            self.told = Some((cause.to_owned(), now));
         }
     }
 
@@ -30,9 +38,9 @@ impl Notice {
         self.told = None;
     }
 
-    fn is_due(&self, fault: &str, now: Instant) -> bool {
+    fn is_due(&self, cause: &str, now: Instant) -> bool {
         match &self.told {
-            Some((told, when)) => told != fault || now.duration_since(*when) >= INTERVAL,
+            Some((told, when)) => told != cause || now.duration_since(*when) >= INTERVAL,
             None => true,
         }
     }

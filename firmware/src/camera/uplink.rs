@@ -42,9 +42,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// First and longest pause between two tries that failed at once.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+const PAUSES: (Duration, Duration) = (Duration::from_millis(125), Duration::from_secs(2));
 
-/// How often to look for the first handshake, and for a route.
+/// How often to look for the first handshake.
 const GLANCE: Duration = Duration::from_millis(250);
 
 /// How often to see whether the relay is still there.
@@ -53,6 +53,22 @@ const WATCH: Duration = Duration::from_secs(10);
 /// TCP port of the discard service (RFC 863), where a relay answers nothing
 /// but that it is there.
 const DISCARD_PORT: u16 = 9;
+
+/// Why nothing can be sent to the relay.
+#[derive(Debug, thiserror::Error)]
+enum Unreachable {
+    #[error(
+        "relay name {host:?} does not resolve: {source}; check the network, and \"endpoint\" in pinhole.toml"
+    )]
+    Name { host: String, source: io::Error },
+    #[error(
+        "no network to reach the relay at {endpoint}: {source}; check the cable and the router"
+    )]
+    Network {
+        endpoint: SocketAddr,
+        source: io::Error,
+    },
+}
 
 /// The relay, by way of the tunnel.
 pub(super) struct Uplink {
@@ -76,22 +92,23 @@ impl Uplink {
     /// Keeps the way to the relay open, for as long as the process runs.
     pub(super) async fn keep_up(mut self) -> Infallible {
         let mut lost_since = Instant::now();
-        for attempt in 0.. {
-            let endpoint = self.resolve(attempt).await;
-            self.routed(endpoint).await;
+        let mut attempt = 0;
+        loop {
+            let endpoint = self.endpoint(attempt).await;
+            attempt += 1;
             match self.connect(endpoint).await {
                 Ok(true) => {
                     let host = self.relay.endpoint.host();
                     info!("tunnel up: handshake with relay {host} at {endpoint}");
                     self.notice.clear();
                     self.watch().await;
-                    info!(
-                        "tunnel: the relay has not answered for 3 minutes; looking {host} up again"
-                    );
+                    info!("tunnel: no answer from relay {host} for 3 minutes; looking it up again");
                     lost_since = Instant::now();
                 }
                 Ok(false) if lost_since.elapsed() >= ANSWER_PATIENCE => {
-                    self.notice.tell(no_answer(&self.relay, endpoint));
+                    // One cause, whichever of the relay's addresses it is.
+                    let fault = no_answer(&self.relay, endpoint);
+                    self.notice.tell_of("no answer", fault);
                 }
                 Ok(false) => {}
                 Err(error) => {
@@ -100,47 +117,53 @@ impl Uplink {
                 }
             }
         }
-        unreachable!("an endless range ended")
     }
 
-    /// An address of the relay's; attempt by attempt the next one.
-    async fn resolve(&mut self, attempt: usize) -> SocketAddr {
+    /// An address of the relay's that this machine has a route to; attempt by
+    /// attempt the next one. A handshake that cannot be sent is tried again
+    /// only after 5 s, so it is worth waiting for the route.
+    async fn endpoint(&mut self, attempt: usize) -> SocketAddr {
         let since = Instant::now();
         let (mut pause, longest) = PAUSES;
         loop {
-            let (host, port) = (self.relay.endpoint.host(), self.relay.endpoint.port());
-            let fault = match smol::net::resolve((host, port)).await {
-                Ok(addresses) if !addresses.is_empty() => {
-                    return addresses[attempt % addresses.len()];
-                }
-                Ok(_) => "it has no address".to_owned(),
-                Err(error) => error.to_string(),
+            let fault = match self.addresses().await {
+                Ok(addresses) => return addresses[attempt % addresses.len()],
+                Err(fault) => fault,
             };
             if since.elapsed() >= PATIENCE {
-                self.notice.tell(format!(
-                    "relay name {host:?} does not resolve: {fault}; check the network, and \"endpoint\" in pinhole.toml"
-                ));
+                self.notice.tell(fault);
             }
             Timer::after(pause).await;
             pause = (2 * pause).min(longest);
         }
     }
 
-    /// Waits until there is a route to `endpoint`: a handshake that cannot be
-    /// sent is tried again only after 5 s.
-    async fn routed(&mut self, endpoint: SocketAddr) {
-        let since = Instant::now();
-        while let Err(error) = route(endpoint) {
-            if since.elapsed() >= PATIENCE {
-                self.notice.tell(format!(
-                    "no network to reach the relay at {endpoint}: {error}; check the cable and the router"
-                ));
+    /// The addresses of the relay's that there is a route to: at least one, or
+    /// why there is none.
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, Unreachable> {
+        let (host, port) = (self.relay.endpoint.host(), self.relay.endpoint.port());
+        let mut routed = Vec::new();
+        let mut fault = Unreachable::Name {
+            host: host.to_owned(),
+            source: io::Error::other("it has no address"),
+        };
+        match smol::net::resolve((host, port)).await {
+            Ok(addresses) => {
+                for endpoint in addresses {
+                    match route(endpoint) {
+                        Ok(()) => routed.push(endpoint),
+                        Err(source) => fault = Unreachable::Network { endpoint, source },
+                    }
+                }
             }
-            if since.elapsed() >= ATTEMPT {
-                // The name may have another address, of the other family.
-                return;
+            Err(source) => {
+                let host = host.to_owned();
+                fault = Unreachable::Name { host, source };
             }
-            Timer::after(GLANCE).await;
+        }
+        match routed[..] {
+            [] => Err(fault),
+            _ => Ok(routed),
         }
     }
 

@@ -65,9 +65,9 @@ pub(super) struct Delivery<'stream> {
 /// Why a stream ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StreamError {
-    #[error("it delivered no frame for {} s", .0.as_secs())]
+    #[error("no frame for {} s", .0.as_secs())]
     TimedOut(Duration),
-    #[error("it failed at {step}: {source}")]
+    #[error("{step}: {source}")]
     Failed {
         step: &'static str,
         source: io::Error,
