@@ -1,6 +1,6 @@
 //! The hot path: from a latest-frame slot to one client's connection.
 
-use std::{future::Future, io};
+use std::{future::Future, io, pin::pin};
 
 use smol::{
     future::FutureExt as _,
@@ -20,7 +20,8 @@ pub trait Drain {
     fn drained(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
-/// Sends the slot's frames as a multipart body until the client goes away.
+/// Sends the slot's frames as a multipart body until the client goes away, or
+/// until `ended` resolves: then the body gets its proper end.
 ///
 /// Each step takes the newest frame, writes one whole part and waits until it
 /// has left before it looks at the slot again: whatever the speed of the
@@ -32,23 +33,41 @@ pub async fn send_frames<S>(
     connection: &mut S,
     framing: Framing,
     frames: &mut Reader<Frame>,
+    ended: impl Future<Output = ()>,
 ) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Drain + Unpin,
 {
     let mut writer = PartWriter::new(framing);
+    let mut ended = pin!(async {
+        ended.await;
+        Ok(Next::End)
+    });
     connection.write_all(writer.opening()).await?;
     connection.flush().await?;
     loop {
-        let newest = async { Ok(Some(frames.next().await)) };
-        let gone = async { closed(connection).await.map(|()| None) };
-        let Some(update) = newest.or(gone).await? else {
-            return Ok(());
-        };
-        connection.write_all(writer.part(&update.value)).await?;
-        connection.flush().await?;
-        connection.drained().await?;
+        let newest = async { Ok(Next::Frame(frames.next().await.value)) };
+        let gone = async { closed(connection).await.map(|()| Next::Gone) };
+        match ended.as_mut().or(newest).or(gone).await? {
+            Next::Frame(frame) => {
+                connection.write_all(writer.part(&frame)).await?;
+                connection.flush().await?;
+                connection.drained().await?;
+            }
+            Next::Gone => return Ok(()),
+            Next::End => {
+                connection.write_all(writer.closing()).await?;
+                return connection.flush().await;
+            }
+        }
     }
+}
+
+/// What a connection waits for.
+enum Next {
+    Frame(Frame),
+    Gone,
+    End,
 }
 
 /// Resolves when the client has closed its side. What it sends meanwhile has
