@@ -3,7 +3,7 @@
 use std::{future::Future, io, pin::pin};
 
 use smol::{
-    future::FutureExt as _,
+    future::{self, FutureExt as _},
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
 };
 
@@ -20,8 +20,7 @@ pub trait Drain {
     fn drained(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
-/// Sends the slot's frames as a multipart body until the client goes away, or
-/// until `ended` resolves: then the body gets its proper end.
+/// Sends the slot's frames as a multipart body until the client goes away.
 ///
 /// Each step takes the newest frame, writes one whole part and waits until it
 /// has left before it looks at the slot again: whatever the speed of the
@@ -33,7 +32,23 @@ pub async fn send_frames<S>(
     connection: &mut S,
     framing: Framing,
     frames: &mut Reader<Frame>,
+) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Drain + Unpin,
+{
+    send_frames_until(future::pending(), connection, framing, frames).await
+}
+
+/// As [`send_frames`], but once `ended` resolves, the body gets its proper
+/// end: behind a whole part, and with the last chunk where there are chunks.
+///
+/// # Errors
+/// When the connection failed. A client that closes is no error.
+pub async fn send_frames_until<S>(
     ended: impl Future<Output = ()>,
+    connection: &mut S,
+    framing: Framing,
+    frames: &mut Reader<Frame>,
 ) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Drain + Unpin,

@@ -8,6 +8,9 @@ use std::{
 
 use crate::camera::{Camera, Health, Pull};
 
+/// A stream without a new picture for this long no longer counts as live.
+const STALLED_AFTER: Duration = Duration::from_secs(3);
+
 /// The page with all cameras.
 pub(super) fn list(cameras: &[Arc<Camera>]) -> String {
     let entries: String = cameras.iter().map(|camera| entry(camera)).collect();
@@ -42,10 +45,11 @@ pub(super) fn not_found(words: &str) -> String {
     include_str!("assets/not-found.html").replace("{{message}}", &escaped(words))
 }
 
-/// The state in one word: `offline`, `idle`, `starting`, `streaming` or
-/// `interrupted`.
+/// The state in one word: `streaming`, `stalled`, `starting`, `interrupted`,
+/// `idle` or `offline`.
 pub(super) fn state_word(health: &Health) -> &'static str {
     match health.pull {
+        Pull::Streaming if stalled(health).is_some() => "stalled",
         Pull::Streaming => "streaming",
         _ if !health.online => "offline",
         Pull::Idle => "idle",
@@ -56,20 +60,34 @@ pub(super) fn state_word(health: &Health) -> &'static str {
 
 /// The state in words.
 pub(super) fn state_in_words(health: &Health) -> String {
-    if health.pull != Pull::Streaming && !health.online {
-        let Some(moment) = health.last_handshake else {
-            return "The box is offline: it has not connected since the relay started".to_owned();
-        };
-        let since = SystemTime::now().duration_since(moment).unwrap_or_default();
-        let since = roughly(since);
-        return format!("The box is offline: it was last heard from {since} ago");
-    }
     match &health.pull {
-        Pull::Streaming => "Live".to_owned(),
+        Pull::Streaming => match stalled(health) {
+            None => "Live".to_owned(),
+            Some(since) => format!(
+                "No new picture for {}; is the webcam still plugged in?",
+                roughly(since)
+            ),
+        },
+        _ if !health.online => offline(health),
         Pull::Idle => "Ready: the box is online, and nobody is watching".to_owned(),
         Pull::Starting => "The stream is starting".to_owned(),
         Pull::Interrupted(cause) => format!("No picture: {cause}"),
     }
+}
+
+fn offline(health: &Health) -> String {
+    let Some(moment) = health.last_handshake else {
+        return "The box is offline: it has not connected since the relay started".to_owned();
+    };
+    let since = SystemTime::now().duration_since(moment).unwrap_or_default();
+    let since = roughly(since);
+    format!("The box is offline: it was last heard from {since} ago")
+}
+
+/// How old the newest picture of a stream is, if that is too old.
+fn stalled(health: &Health) -> Option<Duration> {
+    let age = health.newest?.at.elapsed();
+    (age >= STALLED_AFTER).then_some(age)
 }
 
 /// A time as people say it.

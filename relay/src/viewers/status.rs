@@ -96,7 +96,7 @@ impl Status {
 
     pub(super) fn to_json(&self) -> String {
         // Strings, numbers and null alone: nothing in it can fail.
-        serde_json::to_string(self).unwrap_or_default()
+        serde_json::to_string(self).unwrap_or_default() + "\n"
     }
 }
 

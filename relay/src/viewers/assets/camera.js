@@ -56,7 +56,7 @@ async function refresh() {
     const restarted = relayStarted !== undefined && relayStarted !== status.relay_started;
     relayStarted = status.relay_started;
     if (relayWasAway || restarted || status.viewers === 0) reconnectLater();
-    else if (status.state === 'streaming') pause = FIRST_PAUSE;
+    else if (status.newest) pause = FIRST_PAUSE;
     relayWasAway = false;
   } catch (error) {
     relayWasAway = true;
