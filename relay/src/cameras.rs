@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     convert::Infallible,
     fs,
+    net::SocketAddr,
     os::unix::fs::MetadataExt as _,
     sync::{Arc, PoisonError, RwLock, Weak},
     time::Duration,
@@ -21,19 +22,26 @@ use tracing::{info, warn};
 
 use crate::{
     camera::Camera,
+    endpoints::{Endpoints, EndpointsFile},
     ingest::{self, Patience},
-    registry::{REGISTRY_FILE, Registry},
+    registry::{CameraEntry, REGISTRY_FILE, Registry},
     state::StateDirectory,
 };
 
 /// How often the registry's file and the tunnel's handshakes are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often a box is asked, where it was last, until it answers.
+const REACH_OUT_INTERVAL: Duration = Duration::from_secs(25);
+
 /// The cameras that this relay serves now.
 pub struct Cameras {
     executor: Weak<Executor<'static>>,
     tunnel: Tunnel,
     patience: Patience,
+    /// Where boxes were before this relay was started.
+    last_seen: Endpoints,
+    endpoints_file: EndpointsFile,
     enrolled: RwLock<BTreeMap<CameraName, Enrolled>>,
 }
 
@@ -46,14 +54,23 @@ struct Enrolled {
 }
 
 impl Cameras {
-    /// No cameras yet. Their pulls will run on `executor`.
-    pub fn new(executor: &Arc<Executor<'static>>, tunnel: Tunnel, patience: Patience) -> Self {
+    /// No cameras yet. Their pulls will run on `executor`; where their boxes
+    /// are is kept in `state`.
+    pub fn new(
+        executor: &Arc<Executor<'static>>,
+        tunnel: Tunnel,
+        patience: Patience,
+        state: &StateDirectory,
+    ) -> Self {
+        let (endpoints_file, last_seen) = EndpointsFile::open(state);
         Self {
             // The executor owns tasks that own this: were this to own it, they
             // would live for ever.
             executor: Arc::downgrade(executor),
             tunnel,
             patience,
+            last_seen,
+            endpoints_file,
             enrolled: RwLock::default(),
         }
     }
@@ -98,13 +115,10 @@ impl Cameras {
             if enrolled.contains_key(name) {
                 continue;
             }
-            let peer = Peer {
-                public_key: entry.public_key,
-                address: entry.address,
-                endpoint: None,
-                keepalive: None,
-            };
-            if let Err(error) = self.tunnel.set_peer(&peer) {
+            let endpoint = self.last_seen.get(name).copied();
+            // With a keepalive, the tunnel makes the handshake by itself.
+            let keepalive = endpoint.map(|_| REACH_OUT_INTERVAL);
+            if let Err(error) = self.set_peer(entry, endpoint, keepalive) {
                 outcome = outcome.and(Err(error));
                 continue;
             }
@@ -122,6 +136,20 @@ impl Cameras {
             enrolled.insert(name.clone(), place);
         }
         outcome
+    }
+
+    fn set_peer(
+        &self,
+        entry: &CameraEntry,
+        endpoint: Option<SocketAddr>,
+        keepalive: Option<Duration>,
+    ) -> Result<(), TunnelError> {
+        self.tunnel.set_peer(&Peer {
+            public_key: entry.public_key,
+            address: entry.address,
+            endpoint,
+            keepalive,
+        })
     }
 
     /// Removes all cameras, which ends their streams.
@@ -175,14 +203,27 @@ impl Cameras {
             Err(error) => return warn!("tunnel: {error}"),
         };
         let peers: HashMap<_, _> = peers.iter().map(|peer| (peer.public_key, peer)).collect();
+        let mut endpoints = Endpoints::new();
         for camera in self.all() {
-            let peer = peers.get(camera.public_key());
-            match peer.and_then(|peer| camera.set_peer(peer)) {
-                Some(true) => info!("camera {}: online (handshake)", camera.name()),
+            let Some(peer) = peers.get(camera.public_key()) else {
+                continue;
+            };
+            match camera.set_peer(peer) {
+                Some(true) => {
+                    info!("camera {}: online (handshake)", camera.name());
+                    // From here on, it is the box that keeps in touch.
+                    if let Err(error) = self.set_peer(camera.entry(), None, None) {
+                        warn!("tunnel: {error}");
+                    }
+                }
                 Some(false) => info!("camera {}: offline (no handshake)", camera.name()),
                 None => {}
             }
+            if let Some(endpoint) = peer.endpoint {
+                endpoints.insert(camera.name().clone(), endpoint);
+            }
         }
+        self.endpoints_file.record(endpoints);
     }
 
     fn spawn_pull(&self, executor: &Executor<'static>, camera: Arc<Camera>) -> Task<Infallible> {

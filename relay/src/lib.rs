@@ -12,6 +12,7 @@
 pub mod camera;
 pub mod cameras;
 pub mod certificate;
+pub mod endpoints;
 pub mod enrol;
 pub mod ingest;
 pub mod registry;

@@ -128,7 +128,12 @@ impl Relay {
             registry.relay.address
         );
         let executor = Arc::new(Executor::new());
-        let cameras = Arc::new(Cameras::new(&executor, tunnel, settings.patience));
+        let cameras = Arc::new(Cameras::new(
+            &executor,
+            tunnel,
+            settings.patience,
+            &settings.state,
+        ));
         cameras.apply(&registry)?;
         Ok(Self {
             executor,

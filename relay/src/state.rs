@@ -4,8 +4,9 @@
 //! |---|---|---|
 //! | `registry.toml` | 0600 | the cameras, see [`registry`](crate::registry) |
 //! | `wireguard.key` | 0600 | the relay's private key |
+//! | `endpoints.toml` | 0600 | where boxes were last, see [`endpoints`](crate::endpoints) |
 //! | `self-signed.crt`, `self-signed.key` | 0644, 0600 | see [`certificate`](crate::certificate) |
-//! | `lock` | 0600 | held by whoever changes something |
+//! | `lock` | 0644 | held by whoever changes something |
 //!
 //! A file is replaced whole or not at all: whatever moment the power fails at,
 //! there is either the old file or the new one.

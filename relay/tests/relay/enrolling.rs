@@ -1,11 +1,10 @@
 //! `pinhole-relay camera add`, `list`, `remove`, and what they leave behind.
 
-mod common;
-
 use std::{collections::BTreeSet, fs, process::Command, thread};
 
-use common::{State, has_mode};
 use pinhole_link::{Enrolment, PrivateKey};
+
+use crate::program::{State, has_mode};
 
 #[test]
 fn a_new_camera_gets_keys_an_address_and_a_file() {
