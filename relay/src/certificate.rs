@@ -13,7 +13,7 @@ use std::{
 };
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
-use rustls::{ServerConfig, crypto::aws_lc_rs};
+use rustls::{ServerConfig, crypto::aws_lc_rs, server::NoServerSessionStorage};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use crate::state::{StateDirectory, StateError};
@@ -159,6 +159,9 @@ fn from_files(
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(unusable)?;
+    // A session is resumed from what the client kept: a relay remembers none.
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(unusable)?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -22,7 +22,7 @@ use crate::{
     certificate::{self, CertificateError},
     ingest::Patience,
     registry::{Registry, RegistryError},
-    state::StateDirectory,
+    state::{RunningError, StateDirectory, StateLock},
     viewers::{Site, Viewers},
 };
 
@@ -58,6 +58,9 @@ pub enum StartError {
     /// The registry is missing, empty or damaged.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// There is a relay with this state.
+    #[error(transparent)]
+    Running(#[from] RunningError),
     /// There is no certificate to serve with.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -99,17 +102,20 @@ pub struct Relay {
     state: StateDirectory,
     cameras: Arc<Cameras>,
     viewers: Viewers,
+    _running: StateLock,
 }
 
 impl Relay {
     /// Checks and takes everything that `settings` name, in this order: the
-    /// registry and its key, the certificate, the viewers' port, the tunnel.
+    /// registry and its key, the place of the one relay with this state, the
+    /// certificate, the viewers' port, the tunnel.
     ///
     /// # Errors
     /// See [`StartError`].
     pub fn open(settings: Settings) -> Result<Self, StartError> {
         info!("state: {}", settings.state.path().display());
         let (registry, private_key) = Registry::read_with_key(&settings.state)?;
+        let running = settings.state.lock_for_running()?;
         let tls = certificate::tls_config(&settings.certificate, &settings.state)?;
         let viewers = Viewers::bind(settings.listen, tls).map_err(|source| StartError::Listen {
             address: settings.listen,
@@ -140,6 +146,7 @@ impl Relay {
             state: settings.state,
             cameras,
             viewers,
+            _running: running,
         })
     }
 

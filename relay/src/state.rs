@@ -6,31 +6,49 @@
 //! | `wireguard.key` | 0600 | the relay's private key |
 //! | `endpoints.toml` | 0600 | where boxes were last, see [`endpoints`](crate::endpoints) |
 //! | `self-signed.crt`, `self-signed.key` | 0644, 0600 | see [`certificate`](crate::certificate) |
-//! | `lock` | 0644 | held by whoever changes something |
+//! | `lock` | 0600 | locked by whoever changes something |
+//! | `running` | 0600 | locked by the relay that runs |
 //!
 //! A file is replaced whole or not at all: whatever moment the power fails at,
 //! there is either the old file or the new one.
 
 use std::{
     env,
-    fs::{self, File, Permissions},
+    fs::{self, File, Permissions, TryLockError},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
 /// Name of the lock file.
 const LOCK: &str = "lock";
 
+/// Name of the file that a running relay holds.
+const RUNNING: &str = "running";
+
 /// A directory that holds a relay's state.
 #[derive(Clone, Debug)]
 pub struct StateDirectory(PathBuf);
 
-/// The right to change the directory's files, until dropped.
+/// A locked file of the directory, until dropped: for one, the right to change
+/// the others.
 #[derive(Debug)]
 pub struct StateLock {
     // The lock is the open file's (flock(2)).
     _file: File,
+}
+
+/// Another relay that runs with the same state.
+#[derive(Debug, thiserror::Error)]
+pub enum RunningError {
+    /// There is one.
+    #[error(
+        "another pinhole-relay is running with the state in {}: stop it, or name another directory with --state DIR", .0.display()
+    )]
+    Another(PathBuf),
+    /// It cannot be found out.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 /// What cannot be done with a state directory or a file in it.
@@ -104,16 +122,36 @@ impl StateDirectory {
             .mode(0o700)
             .create(&self.0)
             .map_err(|source| failed("make the state directory", &self.0, source))?;
-        let path = self.join(LOCK);
+        let (path, file) = self.open(LOCK)?;
+        file.lock()
+            .map_err(|source| failed("lock", &path, source))?;
+        Ok(StateLock { _file: file })
+    }
+
+    /// Takes the place of the one relay that may run with this state.
+    ///
+    /// # Errors
+    /// When there is one already.
+    pub fn lock_for_running(&self) -> Result<StateLock, RunningError> {
+        let (path, file) = self.open(RUNNING)?;
+        match file.try_lock() {
+            Ok(()) => Ok(StateLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(RunningError::Another(self.0.clone())),
+            Err(TryLockError::Error(source)) => Err(failed("lock", &path, source).into()),
+        }
+    }
+
+    /// Opens a file to be locked, or makes it.
+    fn open(&self, name: &str) -> Result<(PathBuf, File), StateError> {
+        let path = self.join(name);
         let file = File::options()
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(0o600)
             .open(&path)
             .map_err(|source| failed("open", &path, source))?;
-        file.lock()
-            .map_err(|source| failed("lock", &path, source))?;
-        Ok(StateLock { _file: file })
+        Ok((path, file))
     }
 
     /// The text of a file; `None` where there is none.

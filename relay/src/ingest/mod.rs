@@ -118,7 +118,7 @@ async fn keep_pulling(camera: &Camera, tunnel: &Tunnel, patience: Patience) -> I
     let mut last_cause = String::new();
     camera.set_pull(Pull::Starting);
     loop {
-        let mut handshakes = camera.handshakes().reader();
+        let last_handshake = camera.health().last_handshake;
         let Err(error) = pull(camera, tunnel, patience.silence).await;
         if camera.is_streaming() {
             pause = patience.first_pause;
@@ -136,7 +136,8 @@ async fn keep_pulling(camera: &Camera, tunnel: &Tunnel, patience: Patience) -> I
             Timer::after(pause).await;
         };
         let box_came_online = async {
-            handshakes.next().await;
+            let mut handshakes = camera.handshakes().reader();
+            while last_handshake == Some(handshakes.next().await.value) {}
         };
         paused.or(box_came_online).await;
         pause = (pause * 2).min(patience.longest_pause);

@@ -40,6 +40,10 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; img-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
 /// What a request gets.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart where it is returned"
+)]
 pub(super) enum Answer {
     /// A response that ends.
     Finite(Response),

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
     task::{Context, Poll},
@@ -33,6 +33,7 @@ pub(crate) struct FakeBox {
     /// The camera's newest frame.
     pub(crate) frames: Latest<Frame>,
     pulls: Arc<AtomicUsize>,
+    refuses: Arc<AtomicBool>,
     executor: Arc<Executor<'static>>,
     stop: Option<smol::channel::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
@@ -43,18 +44,20 @@ impl FakeBox {
     pub(crate) fn start(enrolment: &Enrolment) -> Self {
         let frames = Latest::new();
         let pulls = Arc::new(AtomicUsize::new(0));
+        let refuses = Arc::new(AtomicBool::new(false));
         let executor = Arc::new(Executor::new());
         let tunnel = smol::block_on(open_tunnel(enrolment));
         let serving = serve(
             tunnel,
             frames.clone(),
             Arc::clone(&pulls),
+            Arc::clone(&refuses),
             Arc::clone(&executor),
         );
         let (stop, stopped) = smol::channel::bounded::<()>(1);
         let running = Arc::clone(&executor);
         let thread = thread::spawn(move || {
-            let _ = smol::block_on(running.run(smol::future::or(
+            smol::block_on(running.run(smol::future::or(
                 async {
                     let _ = stopped.recv().await;
                 },
@@ -64,6 +67,7 @@ impl FakeBox {
         Self {
             frames,
             pulls,
+            refuses,
             executor,
             stop: Some(stop),
             thread: Some(thread),
@@ -93,6 +97,12 @@ impl FakeBox {
             stop: Some(stop),
             thread: Some(thread),
         }
+    }
+
+    /// From now on, answers to whoever asks for the stream that there is none,
+    /// or sends it again.
+    pub(crate) fn refuse(&self, refuses: bool) {
+        self.refuses.store(refuses, Ordering::SeqCst);
     }
 
     /// How many times the stream was asked for.
@@ -147,6 +157,7 @@ async fn serve(
     tunnel: Tunnel,
     frames: Latest<Frame>,
     pulls: Arc<AtomicUsize>,
+    refuses: Arc<AtomicBool>,
     executor: Arc<Executor<'static>>,
 ) {
     let listener = tunnel.listen(CAMERA_PORT).await.unwrap();
@@ -156,6 +167,7 @@ async fn serve(
         let (stream, _) = listener.accept().await.unwrap();
         pulls.fetch_add(1, Ordering::SeqCst);
         let frames = frames.clone();
+        let refuses = refuses.load(Ordering::SeqCst);
         let Some(executor) = weak.upgrade() else {
             return;
         };
@@ -164,6 +176,10 @@ async fn serve(
             let head = read_head(&mut stream, PATIENCE).await.unwrap().unwrap();
             assert!(head.starts_with(b"GET /stream HTTP/1.0\r\n"));
             let mut stream = stream.into_inner();
+            if refuses {
+                let _ = stream.write_all(b"HTTP/1.1 503 No\r\n\r\n").await;
+                return;
+            }
             let framing = Framing::CloseDelimited;
             stream
                 .write_all(stream_head(framing).as_bytes())

@@ -1,6 +1,12 @@
 //! The relay from outside: its program, and its library with a box at the other
 //! end of the real tunnel. Everything happens on this machine's loopback.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "all of this is test, also what is in no #[test] function"
+)]
+
 mod enrolling;
 mod fake_box;
 mod program;

@@ -136,6 +136,11 @@ fn a_self_signed_certificate_outlives_a_restart() {
     state.enrol("porch", port);
     let mut relay = RunningRelay::start(&state, port);
     let viewers = relay.ready();
+    let error = state.fails(&["run", "--self-signed", "--listen", "127.0.0.1:0"]);
+    assert!(
+        error.contains("another pinhole-relay is running"),
+        "{error}"
+    );
     let certificate = state.read("self-signed.crt");
     assert!(has_mode(&state.path().join("self-signed.key"), 0o600));
     for version in ["1.2", "1.3"] {

@@ -213,6 +213,24 @@ fn a_camera_that_falls_silent_is_asked_again() {
 }
 
 #[test]
+fn a_box_that_refuses_is_asked_again_with_pauses() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    relay.online();
+    camera.refuse(true);
+    let _filming = camera.film(|number| picture(number, 1000));
+    let mut viewer = relay.watch();
+    eventually("it is asked twice", || camera.pulls() >= 2);
+    eventually("the cause is told", || {
+        relay.status()["message"].to_string().contains("status 503")
+    });
+    thread::sleep(Duration::from_secs(1));
+    assert!(camera.pulls() < 10, "{}", camera.pulls());
+    camera.refuse(false);
+    assert!(viewer.next().is_some());
+}
+
+#[test]
 fn what_is_no_whole_picture_is_dropped_and_counted() {
     let relay = Running::start();
     let camera = FakeBox::start(&relay.porch);
