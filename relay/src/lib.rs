@@ -1,1 +1,21 @@
 //! Puts what pinhole boxes see on the web.
+//!
+//! Boxes connect to a relay through a WireGuard tunnel, viewers over TLS. A
+//! picture walks one way: [`ingest`] pulls a watched camera's stream through
+//! the tunnel into the camera's slot, [`viewers`] send on what is newest there.
+//! [`cameras`] keeps the set of cameras equal to the [`registry`], which
+//! [`enrol`] changes, and [`relay`] joins it all from start to end.
+//!
+//! It runs on one executor with a few threads. Every camera and every viewer
+//! has a task of its own, and they share nothing but the camera's slot.
+
+pub mod camera;
+pub mod cameras;
+pub mod certificate;
+pub mod endpoints;
+pub mod enrol;
+pub mod ingest;
+pub mod registry;
+pub mod relay;
+pub mod state;
+pub mod viewers;

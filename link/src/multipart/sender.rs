@@ -1,9 +1,9 @@
 //! The hot path: from a latest-frame slot to one client's connection.
 
-use std::{future::Future, io};
+use std::{future::Future, io, pin::pin};
 
 use smol::{
-    future::FutureExt as _,
+    future::{self, FutureExt as _},
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
 };
 
@@ -36,19 +36,53 @@ pub async fn send_frames<S>(
 where
     S: AsyncRead + AsyncWrite + Drain + Unpin,
 {
+    send_frames_until(future::pending(), connection, framing, frames).await
+}
+
+/// As [`send_frames`], but once `ended` resolves, the body gets its proper
+/// end: behind a whole part, and with the last chunk where there are chunks.
+///
+/// # Errors
+/// When the connection failed. A client that closes is no error.
+pub async fn send_frames_until<S>(
+    ended: impl Future<Output = ()>,
+    connection: &mut S,
+    framing: Framing,
+    frames: &mut Reader<Frame>,
+) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Drain + Unpin,
+{
     let mut writer = PartWriter::new(framing);
+    let mut ended = pin!(async {
+        ended.await;
+        Ok(Next::End)
+    });
     connection.write_all(writer.opening()).await?;
     connection.flush().await?;
     loop {
-        let newest = async { Ok(Some(frames.next().await)) };
-        let gone = async { closed(connection).await.map(|()| None) };
-        let Some(update) = newest.or(gone).await? else {
-            return Ok(());
-        };
-        connection.write_all(writer.part(&update.value)).await?;
-        connection.flush().await?;
-        connection.drained().await?;
+        let newest = async { Ok(Next::Frame(frames.next().await.value)) };
+        let gone = async { closed(connection).await.map(|()| Next::Gone) };
+        match ended.as_mut().or(newest).or(gone).await? {
+            Next::Frame(frame) => {
+                connection.write_all(writer.part(&frame)).await?;
+                connection.flush().await?;
+                connection.drained().await?;
+            }
+            Next::Gone => return Ok(()),
+            Next::End => {
+                connection.write_all(writer.closing()).await?;
+                return connection.flush().await;
+            }
+        }
     }
+}
+
+/// What a connection waits for.
+enum Next {
+    Frame(Frame),
+    Gone,
+    End,
 }
 
 /// Resolves when the client has closed its side. What it sends meanwhile has

@@ -1,0 +1,242 @@
+//! One camera as the relay knows it: its newest frame and how it is doing.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    net::{Ipv6Addr, SocketAddr},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use pinhole_link::{CameraName, Frame, Latest, PublicKey, tunnel::PeerStatus};
+use smol::channel::Receiver;
+
+use crate::registry::CameraEntry;
+
+/// A box whose last handshake is older counts as offline: by then WireGuard
+/// refuses the session's keys, and a box that lives has made a new handshake
+/// (`REJECT_AFTER_TIME`, section 6.1 of the WireGuard paper).
+const OFFLINE_AFTER: Duration = Duration::from_secs(180);
+
+/// The time over which the frame rate is averaged.
+const RATE_WINDOW: Duration = Duration::from_secs(5);
+
+/// Most arrivals kept for the frame rate: 5 s at 200 frames a second.
+const MAX_ARRIVALS: usize = 1000;
+
+/// A camera, shared by its pull and its viewers.
+pub struct Camera {
+    name: CameraName,
+    entry: CameraEntry,
+    frames: Latest<Frame>,
+    removed: Receiver<Infallible>,
+    health: Mutex<Health>,
+    handshakes: Latest<SystemTime>,
+}
+
+/// What the pull of a camera's stream is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pull {
+    /// Nothing, because nobody watches.
+    Idle,
+    /// Asking the box for its stream, or waiting for the first frame.
+    Starting,
+    /// Frames arrive.
+    Streaming,
+    /// The stream could not be had or was lost, and is tried again.
+    Interrupted(String),
+}
+
+/// How a camera is doing, at one moment.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// What the pull of its stream is doing.
+    pub pull: Pull,
+    /// Whether its box is there, as far as handshakes tell.
+    pub online: bool,
+    /// When its box made the last handshake, by this machine's clock.
+    pub last_handshake: Option<SystemTime>,
+    /// Where its box's packets come from: the address of someone's home, not
+    /// for the public.
+    pub endpoint: Option<SocketAddr>,
+    /// Frames that arrived and were good, since the camera is known.
+    pub frames: u64,
+    /// Frames that were no whole JPEG and were dropped.
+    pub bad_frames: u64,
+    /// What was wrong with the last of them.
+    pub last_bad_frame: Option<String>,
+    /// Frames that the box skipped because the way here was too narrow.
+    pub missed: u64,
+    /// The newest frame, while the stream lasts.
+    pub newest: Option<Arrival>,
+    arrivals: VecDeque<Instant>,
+}
+
+/// A frame's coming.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// When it was whole in this process.
+    pub at: Instant,
+    /// When it was captured, by the box's clock.
+    pub captured: SystemTime,
+    /// The box's count.
+    pub sequence: u64,
+}
+
+impl Camera {
+    /// A camera of the registry. `removed` closes when it is one no more.
+    pub fn new(name: CameraName, entry: CameraEntry, removed: Receiver<Infallible>) -> Self {
+        Self {
+            name,
+            entry,
+            frames: Latest::new(),
+            removed,
+            health: Mutex::new(Health {
+                pull: Pull::Idle,
+                online: false,
+                last_handshake: None,
+                endpoint: None,
+                frames: 0,
+                bad_frames: 0,
+                last_bad_frame: None,
+                missed: 0,
+                newest: None,
+                arrivals: VecDeque::new(),
+            }),
+            handshakes: Latest::new(),
+        }
+    }
+
+    /// The camera's name.
+    pub fn name(&self) -> &CameraName {
+        &self.name
+    }
+
+    /// The box's WireGuard key.
+    pub fn public_key(&self) -> &PublicKey {
+        &self.entry.public_key
+    }
+
+    /// The box's address in the tunnel.
+    pub fn address(&self) -> Ipv6Addr {
+        self.entry.address
+    }
+
+    /// What the registry says of it.
+    pub fn entry(&self) -> &CameraEntry {
+        &self.entry
+    }
+
+    /// The slot with the newest frame. Whoever reads it is a viewer: the
+    /// stream is pulled while there is one.
+    pub fn frames(&self) -> &Latest<Frame> {
+        &self.frames
+    }
+
+    /// The moments of the box's handshakes, as they are noticed.
+    pub fn handshakes(&self) -> &Latest<SystemTime> {
+        &self.handshakes
+    }
+
+    /// Resolves when the camera is removed, or the relay stops.
+    pub async fn removed(&self) {
+        // Nothing is ever sent: the channel only closes.
+        let _ = self.removed.recv().await;
+    }
+
+    /// How the camera is doing now.
+    pub fn health(&self) -> Health {
+        self.lock().clone()
+    }
+
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.lock().pull == Pull::Streaming
+    }
+
+    /// Records what the pull does. Between streams no picture is kept: an old
+    /// one must not be taken for the present.
+    pub(crate) fn set_pull(&self, pull: Pull) {
+        let mut health = self.lock();
+        if pull != Pull::Streaming {
+            health.newest = None;
+            health.arrivals.clear();
+            self.frames.clear();
+        }
+        health.pull = pull;
+    }
+
+    /// Records a good frame and gives it to the viewers.
+    pub(crate) fn publish(&self, frame: Frame) {
+        self.lock().record(Arrival {
+            at: Instant::now(),
+            captured: frame.captured(),
+            sequence: frame.sequence(),
+        });
+        self.frames.publish(frame);
+    }
+
+    /// Records a frame that was dropped.
+    pub(crate) fn count_bad_frame(&self, why: String) {
+        let mut health = self.lock();
+        health.bad_frames += 1;
+        health.last_bad_frame = Some(why);
+    }
+
+    /// Records what the tunnel knows of the box. Returns whether the box came
+    /// online (`Some(true)`) or went offline with it.
+    pub(crate) fn set_peer(&self, peer: &PeerStatus) -> Option<bool> {
+        let mut health = self.lock();
+        let was_online = health.online;
+        let is_new = health.last_handshake != peer.last_handshake;
+        let online = peer.last_handshake.is_some_and(is_fresh);
+        health.online = online;
+        health.last_handshake = peer.last_handshake;
+        health.endpoint = peer.endpoint;
+        drop(health);
+        if let Some(moment) = peer.last_handshake.filter(|_| is_new) {
+            self.handshakes.publish(moment);
+        }
+        (online != was_online).then_some(online)
+    }
+
+    /// Nothing under this lock can leave it half-written, so a holder that
+    /// panicked does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Health {
+    /// Good frames a second, over the last seconds.
+    pub fn frames_per_second(&self) -> f64 {
+        let now = Instant::now();
+        let recent = |arrival: &&Instant| now.duration_since(**arrival) < RATE_WINDOW;
+        let mut recent = self.arrivals.iter().filter(recent);
+        let Some(first) = recent.next() else {
+            return 0.0;
+        };
+        let since_first = now.duration_since(*first).as_secs_f64();
+        recent.count() as f64 / since_first.max(f64::EPSILON)
+    }
+
+    fn record(&mut self, arrival: Arrival) {
+        if let Some(newest) = self.newest {
+            // The count starts anew when the box's source does.
+            let step = arrival.sequence.saturating_sub(newest.sequence);
+            self.missed += step.saturating_sub(1);
+        }
+        self.frames += 1;
+        self.newest = Some(arrival);
+        let old = |first: &Instant| arrival.at.duration_since(*first) >= RATE_WINDOW;
+        while self.arrivals.len() >= MAX_ARRIVALS || self.arrivals.front().is_some_and(old) {
+            self.arrivals.pop_front();
+        }
+        self.arrivals.push_back(arrival.at);
+    }
+}
+
+fn is_fresh(handshake: SystemTime) -> bool {
+    // A clock that was set back puts the handshake into the future.
+    let age = SystemTime::now().duration_since(handshake);
+    age.unwrap_or_default() < OFFLINE_AFTER
+}

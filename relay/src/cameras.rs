@@ -1,0 +1,234 @@
+//! The cameras of the registry, each with its peer in the tunnel and its pull.
+//!
+//! Log lines that tests wait for: `camera porch: online (handshake)`,
+//! `camera porch: offline …`, `camera porch: enrolled`, `camera porch: removed`.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    convert::Infallible,
+    fs,
+    net::SocketAddr,
+    os::unix::fs::MetadataExt as _,
+    sync::{Arc, PoisonError, RwLock, Weak},
+    time::Duration,
+};
+
+use pinhole_link::{
+    CameraName,
+    tunnel::{Peer, Tunnel, TunnelError},
+};
+use smol::{Executor, Task, Timer, channel::Sender};
+use tracing::{info, warn};
+
+use crate::{
+    camera::Camera,
+    endpoints::{Endpoints, EndpointsFile},
+    ingest::{self, Patience},
+    registry::{CameraEntry, REGISTRY_FILE, Registry},
+    state::StateDirectory,
+};
+
+/// How often the registry's file and the tunnel's handshakes are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often a box is asked, where it was last, until it answers.
+const REACH_OUT_INTERVAL: Duration = Duration::from_secs(25);
+
+/// The cameras that this relay serves now.
+pub struct Cameras {
+    executor: Weak<Executor<'static>>,
+    tunnel: Tunnel,
+    patience: Patience,
+    /// Where boxes were before this relay was started.
+    last_seen: Endpoints,
+    endpoints_file: EndpointsFile,
+    enrolled: RwLock<BTreeMap<CameraName, Enrolled>>,
+}
+
+/// A camera's place. What it holds ends with it.
+struct Enrolled {
+    camera: Arc<Camera>,
+    _pull: Task<Infallible>,
+    /// Dropping it tells [`Camera::removed`].
+    _removal: Sender<Infallible>,
+}
+
+impl Cameras {
+    /// No cameras yet. Their pulls will run on `executor`; where their boxes
+    /// are is kept in `state`.
+    pub fn new(
+        executor: &Arc<Executor<'static>>,
+        tunnel: Tunnel,
+        patience: Patience,
+        state: &StateDirectory,
+    ) -> Self {
+        let (endpoints_file, last_seen) = EndpointsFile::open(state);
+        Self {
+            // The executor owns tasks that own this: were this to own it, they
+            // would live for ever.
+            executor: Arc::downgrade(executor),
+            tunnel,
+            patience,
+            last_seen,
+            endpoints_file,
+            enrolled: RwLock::default(),
+        }
+    }
+
+    /// The tunnel to the boxes.
+    pub fn tunnel(&self) -> &Tunnel {
+        &self.tunnel
+    }
+
+    /// The camera of that name.
+    pub fn get(&self, name: &CameraName) -> Option<Arc<Camera>> {
+        let enrolled = self.enrolled.read().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(&enrolled.get(name)?.camera))
+    }
+
+    /// All cameras, by name.
+    pub fn all(&self) -> Vec<Arc<Camera>> {
+        let enrolled = self.enrolled.read().unwrap_or_else(PoisonError::into_inner);
+        let cameras = enrolled.values();
+        cameras.map(|place| Arc::clone(&place.camera)).collect()
+    }
+
+    /// Takes in what `registry` says: cameras that are new or changed get
+    /// their peer and pull, those that are gone lose them.
+    ///
+    /// # Errors
+    /// When the tunnel refuses a peer. The other cameras are served.
+    pub fn apply(&self, registry: &Registry) -> Result<(), TunnelError> {
+        let mut enrolled = self
+            .enrolled
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_current = |name: &CameraName, place: &mut Enrolled| {
+            registry.cameras.get(name) == Some(place.camera.entry())
+        };
+        let mut outcome = Ok(());
+        for (name, place) in enrolled.extract_if(.., |name, place| !is_current(name, place)) {
+            info!("camera {name}: removed");
+            outcome = outcome.and(self.tunnel.remove_peer(place.camera.public_key()));
+        }
+        for (name, entry) in &registry.cameras {
+            if enrolled.contains_key(name) {
+                continue;
+            }
+            let endpoint = self.last_seen.get(name).copied();
+            // With a keepalive, the tunnel makes the handshake by itself.
+            let keepalive = endpoint.map(|_| REACH_OUT_INTERVAL);
+            if let Err(error) = self.set_peer(entry, endpoint, keepalive) {
+                outcome = outcome.and(Err(error));
+                continue;
+            }
+            let Some(executor) = self.executor.upgrade() else {
+                break;
+            };
+            info!("camera {name}: enrolled");
+            let (removal, removed) = smol::channel::bounded(1);
+            let camera = Arc::new(Camera::new(name.clone(), entry.clone(), removed));
+            let place = Enrolled {
+                camera: Arc::clone(&camera),
+                _pull: self.spawn_pull(&executor, camera),
+                _removal: removal,
+            };
+            enrolled.insert(name.clone(), place);
+        }
+        outcome
+    }
+
+    fn set_peer(
+        &self,
+        entry: &CameraEntry,
+        endpoint: Option<SocketAddr>,
+        keepalive: Option<Duration>,
+    ) -> Result<(), TunnelError> {
+        self.tunnel.set_peer(&Peer {
+            public_key: entry.public_key,
+            address: entry.address,
+            endpoint,
+            keepalive,
+        })
+    }
+
+    /// Removes all cameras, which ends their streams.
+    pub fn remove_all(&self) {
+        let mut enrolled = self
+            .enrolled
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        enrolled.clear();
+    }
+
+    /// Takes in changes of the registry's file, and notices boxes that come and
+    /// go. Ends never.
+    pub async fn follow(&self, state: &StateDirectory) -> Infallible {
+        let path = state.join(REGISTRY_FILE);
+        let version = || {
+            let metadata = fs::metadata(&path).ok()?;
+            Some((metadata.ino(), metadata.modified().ok()?, metadata.len()))
+        };
+        // What was read at start may be older than the file is now.
+        let mut taken_in = None;
+        loop {
+            let now = version();
+            if now != taken_in {
+                taken_in = now;
+                self.take_in(state);
+            }
+            self.look_at_handshakes();
+            Timer::after(LOOK_INTERVAL).await;
+        }
+    }
+
+    fn take_in(&self, state: &StateDirectory) {
+        match Registry::read(state) {
+            Ok(Some(registry)) => {
+                if let Err(error) = self.apply(&registry) {
+                    warn!("registry: {error}");
+                }
+            }
+            Ok(None) => warn!(
+                "registry: {} is gone; the cameras stay as they were",
+                state.join(REGISTRY_FILE).display()
+            ),
+            Err(error) => warn!("registry: {error}; the cameras stay as they were"),
+        }
+    }
+
+    fn look_at_handshakes(&self) {
+        let peers = match self.tunnel.peers() {
+            Ok(peers) => peers,
+            Err(error) => return warn!("tunnel: {error}"),
+        };
+        let peers: HashMap<_, _> = peers.iter().map(|peer| (peer.public_key, peer)).collect();
+        let mut endpoints = Endpoints::new();
+        for camera in self.all() {
+            let Some(peer) = peers.get(camera.public_key()) else {
+                continue;
+            };
+            match camera.set_peer(peer) {
+                Some(true) => {
+                    info!("camera {}: online (handshake)", camera.name());
+                    // From here on, it is the box that keeps in touch.
+                    if let Err(error) = self.set_peer(camera.entry(), None, None) {
+                        warn!("tunnel: {error}");
+                    }
+                }
+                Some(false) => info!("camera {}: offline (no handshake)", camera.name()),
+                None => {}
+            }
+            if let Some(endpoint) = peer.endpoint {
+                endpoints.insert(camera.name().clone(), endpoint);
+            }
+        }
+        self.endpoints_file.record(endpoints);
+    }
+
+    fn spawn_pull(&self, executor: &Executor<'static>, camera: Arc<Camera>) -> Task<Infallible> {
+        let tunnel = self.tunnel.clone();
+        let patience = self.patience;
+        executor.spawn(async move { ingest::run(&camera, &tunnel, patience).await })
+    }
+}

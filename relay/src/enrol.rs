@@ -1,0 +1,200 @@
+//! Enrolling cameras: `pinhole-relay camera add`, `list` and `remove`.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    net::Ipv6Addr,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use pinhole_link::{
+    CameraName, Enrolment, PrivateKey,
+    enrolment::{Endpoint, RelayPeer},
+};
+
+use crate::{
+    registry::{self, CameraEntry, Document, REGISTRY_FILE, RegistryError},
+    state::{StateDirectory, StateError},
+};
+
+/// Where an enrolment goes.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// A new file, for its owner alone to read.
+    File(PathBuf),
+    /// Standard output.
+    Stdout,
+}
+
+/// Why a camera was not added or removed. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrolError {
+    /// The registry cannot be read, or written.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The name is taken.
+    #[error(
+        "there is a camera {0} already: choose another name, or run `pinhole-relay camera remove {0}` first"
+    )]
+    Taken(CameraName),
+    /// There is no such camera.
+    #[error("there is no camera {name} in {}; `pinhole-relay camera list` shows all", path.display())]
+    Unknown {
+        /// The name asked for.
+        name: CameraName,
+        /// The registry's file.
+        path: PathBuf,
+    },
+    /// It was never said where the relay can be reached.
+    #[error(
+        "say where boxes reach this relay: --endpoint HOST:PORT, with this host's public name or address and the UDP port of `pinhole-relay run` (51820 unless changed); it is remembered"
+    )]
+    NoEndpoint,
+    /// The enrolment's file exists.
+    #[error("{} exists and is not overwritten: name another file with --output FILE", .0.display())]
+    OutputExists(PathBuf),
+    /// The enrolment cannot be written.
+    #[error("cannot write the enrolment to {target}: {source}")]
+    Output {
+        /// Where it was to go.
+        target: String,
+        /// Why it could not.
+        source: io::Error,
+    },
+}
+
+impl From<StateError> for EnrolError {
+    fn from(error: StateError) -> Self {
+        Self::Registry(error.into())
+    }
+}
+
+/// Enrols a camera: draws its key and address, hands the enrolment out, and
+/// records the public half. Returns the camera's address.
+///
+/// The first camera of a relay makes the relay's own key and network too.
+///
+/// # Errors
+/// See [`EnrolError`].
+pub fn add(
+    state: &StateDirectory,
+    name: &CameraName,
+    endpoint: Option<Endpoint>,
+    output: &Output,
+) -> Result<Ipv6Addr, EnrolError> {
+    let lock = state.lock()?;
+    let (mut document, relay_key) = Document::open_or_new(state, &lock)?;
+    if document.registry().cameras.contains_key(name) {
+        return Err(EnrolError::Taken(name.clone()));
+    }
+    if let Some(endpoint) = endpoint {
+        document.set_endpoint(endpoint);
+    }
+    let relay = &document.registry().relay;
+    let enrolment = Enrolment {
+        camera: name.clone(),
+        private_key: PrivateKey::generate().map_err(RegistryError::from)?,
+        address: document.registry().next_free_address(),
+        relay: RelayPeer {
+            endpoint: relay.endpoint.clone().ok_or(EnrolError::NoEndpoint)?,
+            public_key: relay.public_key,
+            address: relay.address,
+        },
+    };
+    let entry = CameraEntry {
+        public_key: enrolment.private_key.public_key(),
+        address: enrolment.address,
+    };
+    document.insert(name.clone(), entry);
+    // The enrolment goes out first: one that is in no registry opens nothing,
+    // but a key that is in the registry alone could never be used.
+    output.write(&enrolment)?;
+    let recorded = registry::write_new_key(state, &lock, &relay_key)
+        .and_then(|()| document.write(state, &lock));
+    if let Err(error) = recorded {
+        output.take_back();
+        return Err(error.into());
+    }
+    Ok(enrolment.address)
+}
+
+/// Removes a camera: its box is let in no more.
+///
+/// # Errors
+/// See [`EnrolError`].
+pub fn remove(state: &StateDirectory, name: &CameraName) -> Result<(), EnrolError> {
+    let unknown = || EnrolError::Unknown {
+        name: name.clone(),
+        path: state.join(REGISTRY_FILE),
+    };
+    let lock = match state.path().exists() {
+        true => state.lock()?,
+        false => return Err(unknown()),
+    };
+    let mut document = Document::read(state)?.ok_or_else(unknown)?;
+    document.remove(name).ok_or_else(unknown)?;
+    Ok(document.write(state, &lock)?)
+}
+
+impl Output {
+    fn write(&self, enrolment: &Enrolment) -> Result<(), EnrolError> {
+        let text = as_file(enrolment);
+        match self {
+            Self::Stdout => {
+                let mut stdout = io::stdout().lock();
+                let written = stdout.write_all(text.as_bytes());
+                written
+                    .and_then(|()| stdout.flush())
+                    .map_err(|source| EnrolError::Output {
+                        target: "standard output".to_owned(),
+                        source,
+                    })
+            }
+            Self::File(path) => write_new(path, &text).map_err(|source| match source.kind() {
+                io::ErrorKind::AlreadyExists => EnrolError::OutputExists(path.clone()),
+                _ => EnrolError::Output {
+                    target: path.display().to_string(),
+                    source,
+                },
+            }),
+        }
+    }
+
+    fn take_back(&self) {
+        if let Self::File(path) = self {
+            // The error that led here is the one to tell.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// The enrolment as the complete `pinhole.toml` of a box.
+fn as_file(enrolment: &Enrolment) -> String {
+    format!(
+        "# The enrolment of the camera \"{}\" with its relay. It holds the camera's\n\
+         # private key: keep it secret, and use it for one box only.\n\
+         # Put it on the boot partition of the box's card, under the name\n\
+         # pinhole.toml; or add what is below to the pinhole.toml that is there.\n\
+         \n\
+         {}",
+        enrolment.camera,
+        enrolment.to_toml()
+    )
+}
+
+/// Makes a file of mode 0600 that holds `text`, or nothing.
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all());
+    if written.is_err() {
+        let _ = fs::remove_file(path);
+    }
+    written
+}

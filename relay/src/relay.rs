@@ -1,0 +1,231 @@
+//! A relay at work, from its settings to its orderly end.
+//!
+//! Log lines that tests wait for: `ready: https://localhost:8443/`, once
+//! everything is served, and `stopped` at the end.
+
+use std::{
+    convert::Infallible,
+    fmt, io,
+    net::SocketAddr,
+    num::NonZero,
+    sync::Arc,
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use pinhole_link::tunnel::{self, Choice, Tunnel, TunnelError};
+use smol::{Executor, Timer, future::FutureExt as _};
+use tracing::{info, warn};
+
+use crate::{
+    cameras::Cameras,
+    certificate::{self, CertificateError},
+    ingest::Patience,
+    registry::{Registry, RegistryError},
+    state::{RunningError, StateDirectory, StateLock},
+    viewers::{Site, Viewers},
+};
+
+/// Name of the kernel's network interface, where the kernel runs the tunnel.
+const INTERFACE: &str = "pinhole";
+
+/// Least number of threads: a viewer's encryption must not hold up a pull.
+const MIN_THREADS: usize = 2;
+
+/// How long streams may take to end when the relay stops.
+const STOP_DEADLINE: Duration = Duration::from_secs(1);
+
+/// What a relay is to do.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where its state is.
+    pub state: StateDirectory,
+    /// Where viewers connect, over TCP.
+    pub listen: SocketAddr,
+    /// Where boxes connect, over UDP.
+    pub tunnel_listen: SocketAddr,
+    /// What runs the tunnel.
+    pub tunnel: Choice,
+    /// What viewers see as its certificate.
+    pub certificate: certificate::Source,
+    /// How the boxes' streams are pulled.
+    pub patience: Patience,
+}
+
+/// Why a relay cannot start. Nothing was served.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The registry is missing, empty or damaged.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// There is a relay with this state.
+    #[error(transparent)]
+    Running(#[from] RunningError),
+    /// There is no certificate to serve with.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The viewers' port cannot be had.
+    #[error("cannot listen on {address}: {source}{}", remedy(source))]
+    Listen {
+        /// Where to.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The tunnel cannot be opened.
+    #[error(transparent)]
+    Tunnel(#[from] TunnelError),
+    /// The system has no thread to give.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; stop the program that has the port, or choose another with --listen ADDRESS:PORT"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; choose a port above 1023 with --listen ADDRESS:PORT, or grant CAP_NET_BIND_SERVICE"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; choose an address of this machine with --listen ADDRESS:PORT, or [::] for all"
+        }
+        io::ErrorKind::Unsupported => "; where there is no IPv6, choose --listen 0.0.0.0:PORT",
+        _ => "",
+    }
+}
+
+/// A relay that has all it needs and serves nobody yet.
+pub struct Relay {
+    executor: Arc<Executor<'static>>,
+    state: StateDirectory,
+    cameras: Arc<Cameras>,
+    viewers: Viewers,
+    _running: StateLock,
+}
+
+impl Relay {
+    /// Checks and takes everything that `settings` name, in this order: the
+    /// registry and its key, the place of the one relay with this state, the
+    /// certificate, the viewers' port, the tunnel.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn open(settings: Settings) -> Result<Self, StartError> {
+        info!("state: {}", settings.state.path().display());
+        let (registry, private_key) = Registry::read_with_key(&settings.state)?;
+        let running = settings.state.lock_for_running()?;
+        let tls = certificate::tls_config(&settings.certificate, &settings.state)?;
+        let viewers = Viewers::bind(settings.listen, tls).map_err(|source| StartError::Listen {
+            address: settings.listen,
+            source,
+        })?;
+        let tunnel_settings = tunnel::Settings {
+            private_key,
+            address: registry.relay.address,
+            listen: Some(settings.tunnel_listen),
+            interface: INTERFACE.to_owned(),
+        };
+        let tunnel = smol::block_on(Tunnel::open(tunnel_settings, settings.tunnel))?;
+        info!(
+            "tunnel: listening on UDP port {}, address {}",
+            tunnel.listen_port()?,
+            registry.relay.address
+        );
+        let executor = Arc::new(Executor::new());
+        let cameras = Arc::new(Cameras::new(
+            &executor,
+            tunnel,
+            settings.patience,
+            &settings.state,
+        ));
+        cameras.apply(&registry)?;
+        Ok(Self {
+            executor,
+            state: settings.state,
+            cameras,
+            viewers,
+            _running: running,
+        })
+    }
+
+    /// Where viewers connect.
+    pub fn address(&self) -> SocketAddr {
+        self.viewers.address()
+    }
+
+    /// The tunnel to the boxes.
+    pub fn tunnel(&self) -> &Tunnel {
+        self.cameras.tunnel()
+    }
+
+    /// Serves until `stop` resolves. Then it accepts nobody any more, ends the
+    /// streams and takes the tunnel down, all within about a second.
+    ///
+    /// # Errors
+    /// When the system has no threads to give.
+    pub fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+        let (running, ended) = smol::channel::bounded::<Infallible>(1);
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = (0..threads.max(MIN_THREADS))
+            .map(|number| {
+                let (executor, ended) = (Arc::clone(&self.executor), ended.clone());
+                thread::Builder::new()
+                    .name(format!("relay-{number}"))
+                    .spawn(move || smol::block_on(executor.run(ended.recv())))
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(StartError::Thread)?;
+        smol::block_on(self.serve(stop));
+        drop(running);
+        for thread in threads {
+            if thread.join().is_err() {
+                warn!("a thread had panicked");
+            }
+        }
+        info!("stopped");
+        Ok(())
+    }
+
+    async fn serve(self, stop: impl Future<Output = ()>) {
+        let address = self.address();
+        let site = Arc::new(Site {
+            cameras: Arc::clone(&self.cameras),
+            started: SystemTime::now(),
+        });
+        let (serving, stopped) = smol::channel::bounded::<Infallible>(1);
+        let viewers = self.executor.spawn(self.viewers.serve(
+            site,
+            Arc::clone(&self.executor),
+            stopped,
+        ));
+        let following = {
+            let (cameras, state) = (Arc::clone(&self.cameras), self.state);
+            self.executor
+                .spawn(async move { cameras.follow(&state).await })
+        };
+        info!("ready: https://{}/", Authority(address));
+        stop.await;
+        info!("stopping");
+        drop(serving);
+        following.cancel().await;
+        self.cameras.remove_all();
+        let too_slow = async {
+            Timer::after(STOP_DEADLINE).await;
+        };
+        viewers.or(too_slow).await;
+    }
+}
+
+/// A listening address as a person on this machine can type it.
+struct Authority(SocketAddr);
+
+impl fmt::Display for Authority {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.ip().is_unspecified() || self.0.ip().is_loopback() {
+            true => write!(formatter, "localhost:{}", self.0.port()),
+            false => self.0.fmt(formatter),
+        }
+    }
+}

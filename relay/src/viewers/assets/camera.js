@@ -1,0 +1,88 @@
+// Keeps the picture and the words beneath it up to date.
+'use strict';
+
+const picture = document.getElementById('picture');
+const figure = document.getElementById('figure');
+const message = document.getElementById('message');
+const figures = document.getElementById('figures');
+
+const stream = picture.getAttribute('src');
+const statusUrl = stream.replace(/stream$/, 'status.json');
+
+// In milliseconds.
+const FIRST_PAUSE = 500;
+const LONGEST_PAUSE = 5000;
+const STATUS_INTERVAL = 1000;
+
+let watching = true;
+let pause = FIRST_PAUSE;
+let reconnection;
+let relayStarted;
+let relayWasAway = false;
+
+// A new address each time, so that no browser joins the broken stream.
+function connect() {
+  reconnection = undefined;
+  picture.src = stream + '?' + Date.now();
+}
+
+function reconnectLater() {
+  if (!watching || reconnection !== undefined) return;
+  reconnection = setTimeout(connect, pause);
+  pause = Math.min(pause * 2, LONGEST_PAUSE);
+}
+
+function show(state, words, details) {
+  figure.dataset.state = state;
+  // Screen readers speak a change of it.
+  if (message.textContent !== words) message.textContent = words;
+  figures.textContent = details;
+}
+
+function details(status) {
+  if (!status.newest) return '';
+  return status.frames.per_second.toFixed(1) + ' pictures a second, the newest ' +
+    status.newest.since_arrival.toFixed(1) + ' s old';
+}
+
+async function refresh() {
+  try {
+    const answer = await fetch(statusUrl, { cache: 'no-store' });
+    if (!answer.ok) throw new Error('HTTP status ' + answer.status);
+    const status = await answer.json();
+    show(status.state, status.message, details(status));
+    // A stream can end without an error event: when the relay was away or was
+    // started anew, or when it counts nobody who watches, this one has.
+    const restarted = relayStarted !== undefined && relayStarted !== status.relay_started;
+    relayStarted = status.relay_started;
+    if (relayWasAway || restarted || status.viewers === 0) reconnectLater();
+    else if (status.newest) pause = FIRST_PAUSE;
+    relayWasAway = false;
+  } catch (error) {
+    relayWasAway = true;
+    show('offline', 'The relay does not answer', '');
+  }
+}
+
+async function refreshForEver() {
+  if (watching) await refresh();
+  setTimeout(refreshForEver, STATUS_INTERVAL);
+}
+
+picture.addEventListener('error', reconnectLater);
+
+// Safari keeps a stream open unless its image is pointed elsewhere.
+window.addEventListener('pagehide', () => {
+  watching = false;
+  clearTimeout(reconnection);
+  reconnection = undefined;
+  picture.src = '';
+});
+
+window.addEventListener('pageshow', (event) => {
+  if (!event.persisted) return;
+  watching = true;
+  connect();
+});
+
+refreshForEver();

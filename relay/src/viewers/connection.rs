@@ -1,0 +1,104 @@
+//! One client's TCP connection, with TLS on it.
+
+use std::{
+    io,
+    net::TcpStream,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_rustls::{TlsAcceptor, server::TlsStream};
+use pinhole_link::{multipart::Drain, tunnel::NOT_SENT_LOW_WATER};
+use smol::{
+    Async,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+};
+use socket2::{SockRef, TcpKeepalive};
+
+/// A client that takes nothing of what was sent for this long is gone
+/// (`TCP_USER_TIMEOUT`, tcp(7)).
+const USER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a connection is silent before the client is asked whether it is
+/// still there.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// What a client gets that speaks plain HTTP.
+const USE_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    Content-Type: text/plain; charset=utf-8\r\n\
+    Connection: close\r\n\
+    \r\n\
+    This port speaks HTTPS: use an address that begins with https://\n";
+
+/// A client's connection.
+pub(super) struct TlsConnection(TlsStream<Async<TcpStream>>);
+
+/// Makes the TLS handshake. `None` for a client that speaks plain HTTP, which
+/// gets an answer that says so.
+pub(super) async fn accept(
+    tls: &TlsAcceptor,
+    mut stream: Async<TcpStream>,
+) -> io::Result<Option<TlsConnection>> {
+    set_options(&stream)?;
+    // TLS begins with the byte 22, a handshake record (RFC 8446 section 5.1);
+    // HTTP with the letters of a method.
+    let mut first = [0];
+    if stream.peek(&mut first).await? == 1 && first[0].is_ascii_alphabetic() {
+        // What the client sent is read, or the answer could be lost: closing
+        // over unread bytes resets the connection.
+        let _ = stream.read(&mut [0; 8192]).await?;
+        stream.write_all(USE_HTTPS).await?;
+        return Ok(None);
+    }
+    Ok(Some(TlsConnection(tls.accept(stream).await?)))
+}
+
+fn set_options(stream: &Async<TcpStream>) -> io::Result<()> {
+    let socket = SockRef::from(stream.get_ref());
+    socket.set_tcp_nodelay(true)?;
+    // A constant that fits, 16 KiB.
+    socket.set_tcp_notsent_lowat(NOT_SENT_LOW_WATER as u32)?;
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE)
+            .with_interval(KEEPALIVE / 3),
+    )
+}
+
+impl Drain for TlsConnection {
+    async fn drained(&mut self) -> io::Result<()> {
+        self.0.flush().await?;
+        // The socket polls writable only below TCP_NOTSENT_LOWAT.
+        self.0.get_ref().0.writable().await
+    }
+}
+
+impl AsyncRead for TlsConnection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for TlsConnection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(context)
+    }
+}

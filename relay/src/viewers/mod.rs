@@ -1,0 +1,266 @@
+//! What viewers get, over TLS.
+//!
+//! | path | what |
+//! |---|---|
+//! | `/` | the cameras and their states |
+//! | `/NAME`, `/NAME/` | a page with the live picture |
+//! | `/NAME/stream` | the pictures, as multipart |
+//! | `/NAME/snapshot.jpg` | one picture, at most a second old |
+//! | `/NAME/status.json` | how the camera is doing |
+//! | `/_assets/…` | what the pages are made of |
+
+mod connection;
+mod pages;
+mod routes;
+mod snapshot;
+mod status;
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use futures_rustls::TlsAcceptor;
+use pinhole_link::{
+    http::{Connection, Method, Request, Version, stream_head},
+    multipart::{Framing, send_frames_until},
+};
+use rustls::ServerConfig;
+use smol::{
+    Async, Executor, Timer,
+    channel::Receiver,
+    future::FutureExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use tracing::{debug, warn};
+
+use crate::{camera::Camera, cameras::Cameras};
+use connection::TlsConnection;
+use routes::Answer;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// Most viewers' connections at a time. More are closed at once.
+const MAX_CONNECTIONS: usize = 1024;
+
+/// How long a client may take for the TLS handshake, and for each head.
+const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a closing connection may take to say so.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// The pause after a failure to accept, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often the same trouble is told in the log.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What requests are answered from.
+pub struct Site {
+    /// The cameras.
+    pub cameras: Arc<Cameras>,
+    /// When this relay was started. A page that sees it change knows that its
+    /// stream broke.
+    pub started: SystemTime,
+}
+
+/// The viewers' port.
+pub struct Viewers {
+    listener: Async<TcpListener>,
+    address: SocketAddr,
+    tls: TlsAcceptor,
+}
+
+impl Viewers {
+    /// Takes the port, without accepting anyone yet. `[::]` includes IPv4.
+    ///
+    /// # Errors
+    /// When the system refuses the address or the port.
+    pub fn bind(address: SocketAddr, tls: Arc<ServerConfig>) -> io::Result<Self> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM.nonblocking().cloexec(),
+            Some(Protocol::TCP),
+        )?;
+        if address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let listener = Async::new_nonblocking(TcpListener::from(socket))?;
+        let address = listener.get_ref().local_addr()?;
+        Ok(Self {
+            listener,
+            address,
+            tls: tls.into(),
+        })
+    }
+
+    /// Where the port is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts and serves until `stopped` closes, and then until the last
+    /// connection has ended. Connections run on `executor`, each on its own:
+    /// none can hurt another.
+    pub async fn serve(
+        self,
+        site: Arc<Site>,
+        executor: Arc<Executor<'static>>,
+        stopped: Receiver<Infallible>,
+    ) {
+        // Every connection holds a sender, so that the receiver closes with
+        // the last of them.
+        let (open, all_closed) = smol::channel::bounded::<Infallible>(1);
+        let complaints = Complaints::default();
+        loop {
+            let accepted = async { Some(self.listener.accept().await) };
+            let (stream, peer) = match accepted.or(closed(&stopped)).await {
+                None => break,
+                Some(Ok(accepted)) => accepted,
+                Some(Err(error)) => {
+                    complaints.tell(&format!("viewers: cannot accept a connection: {error}"));
+                    Timer::after(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            if open.sender_count() > MAX_CONNECTIONS {
+                complaints.tell(&format!(
+                    "viewers: {MAX_CONNECTIONS} connections are open; {peer} and others are turned away"
+                ));
+                continue;
+            }
+            let place = open.clone();
+            let viewer = Viewer {
+                site: Arc::clone(&site),
+                tls: self.tls.clone(),
+                stopped: stopped.clone(),
+            };
+            let served = async move {
+                let _place = place;
+                if let Err(error) = viewer.serve(stream).await {
+                    debug!("viewer {peer}: {error}");
+                }
+            };
+            executor.spawn(served).detach();
+        }
+        drop(open);
+        closed::<()>(&all_closed).await;
+    }
+}
+
+/// `None` once the channel is closed.
+async fn closed<T>(stopped: &Receiver<Infallible>) -> Option<T> {
+    // Nothing is ever sent: the channel only closes.
+    let _ = stopped.recv().await;
+    None
+}
+
+/// One client.
+struct Viewer {
+    site: Arc<Site>,
+    tls: TlsAcceptor,
+    stopped: Receiver<Infallible>,
+}
+
+impl Viewer {
+    /// Serves one connection to its end.
+    async fn serve(&self, stream: Async<std::net::TcpStream>) -> io::Result<()> {
+        let too_slow = async {
+            Timer::after(HEAD_DEADLINE).await;
+            Err(io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake"))
+        };
+        let stream = connection::accept(&self.tls, stream).or(too_slow).await?;
+        let Some(stream) = stream else {
+            return Ok(());
+        };
+        let mut connection = Connection::new(stream, HEAD_DEADLINE);
+        loop {
+            let next = async { Some(connection.next_request().await) };
+            let request = match next.or(closed(&self.stopped)).await {
+                Some(Ok(Some(request))) => request,
+                Some(Err(error)) => {
+                    debug!("a request was not answered: {error}");
+                    break;
+                }
+                Some(Ok(None)) | None => break,
+            };
+            match routes::answer(&self.site, &request).await {
+                Answer::Finite(response) => {
+                    if !connection.respond(&request, response).await? {
+                        break;
+                    }
+                }
+                Answer::Stream(camera) => {
+                    let stream = connection.into_stream().into_inner();
+                    return self.stream(stream, &request, &camera).await;
+                }
+            }
+        }
+        close(connection.into_stream().into_inner()).await
+    }
+
+    /// Sends a camera's pictures until the client goes, the camera is removed
+    /// or the relay stops.
+    async fn stream(
+        &self,
+        mut stream: TlsConnection,
+        request: &Request,
+        camera: &Camera,
+    ) -> io::Result<()> {
+        let framing = match request.version() {
+            Version::Http10 => Framing::CloseDelimited,
+            Version::Http11 => Framing::Chunked,
+        };
+        stream.write_all(stream_head(framing).as_bytes()).await?;
+        stream.flush().await?;
+        if request.method() != Method::Head {
+            let mut frames = camera.frames().reader();
+            let ended = async {
+                let stopped = async {
+                    closed::<()>(&self.stopped).await;
+                };
+                camera.removed().or(stopped).await;
+            };
+            send_frames_until(ended, &mut stream, framing, &mut frames).await?;
+        }
+        close(stream).await
+    }
+}
+
+/// Ends a connection properly: TLS says so, and what the client sent meanwhile
+/// is read, since an unread byte would turn the end into a reset.
+async fn close(mut stream: TlsConnection) -> io::Result<()> {
+    let ended = async {
+        stream.close().await?;
+        let mut dropped = [0; 256];
+        while stream.read(&mut dropped).await? > 0 {}
+        Ok(())
+    };
+    let too_slow = async {
+        Timer::after(CLOSE_DEADLINE).await;
+        Ok(())
+    };
+    ended.or(too_slow).await
+}
+
+/// Warnings that a flood of trouble must not turn into a flood of lines.
+#[derive(Default)]
+struct Complaints(Mutex<Option<Instant>>);
+
+impl Complaints {
+    fn tell(&self, complaint: &str) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
+            *last = Some(Instant::now());
+            warn!("{complaint}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Which request gets what.
+
+use std::sync::Arc;
+
+use pinhole_link::{
+    CameraName,
+    http::{Method, NO_STORE, Request, Response, StatusCode},
+};
+
+use super::{Site, pages, snapshot, status::Status};
+use crate::camera::Camera;
+
+/// What the pages are made of: path, type, content. No camera's name has a `_`.
+const ASSETS: [(&str, &str, &str); 4] = [
+    (
+        "/_assets/pinhole.css",
+        "text/css; charset=utf-8",
+        include_str!("assets/pinhole.css"),
+    ),
+    (
+        "/_assets/camera.js",
+        "text/javascript; charset=utf-8",
+        include_str!("assets/camera.js"),
+    ),
+    (
+        "/_assets/list.js",
+        "text/javascript; charset=utf-8",
+        include_str!("assets/list.js"),
+    ),
+    (
+        "/_assets/icon.svg",
+        "image/svg+xml",
+        include_str!("assets/icon.svg"),
+    ),
+];
+
+/// The pages load nothing from elsewhere and run no inline script.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; img-src 'self'; \
+    style-src 'self'; script-src 'self'; connect-src 'self'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
+
+/// What a request gets.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart where it is returned"
+)]
+pub(super) enum Answer {
+    /// A response that ends.
+    Finite(Response),
+    /// The pictures of a camera.
+    Stream(Arc<Camera>),
+}
+
+/// Answers a request, whatever it asks for.
+pub(super) async fn answer(site: &Site, request: &Request) -> Answer {
+    if !matches!(request.method(), Method::Get | Method::Head) {
+        let words = "Only GET and HEAD are answered here.";
+        let mut response = text(StatusCode::MethodNotAllowed, words);
+        response.insert_header("Allow", "GET, HEAD");
+        return Answer::Finite(response);
+    }
+    let path = request.path();
+    if path == "/" {
+        return Answer::Finite(html(StatusCode::Ok, pages::list(&site.cameras.all())));
+    }
+    if let Some((_, content_type, content)) = ASSETS.iter().find(|(at, ..)| *at == path) {
+        return Answer::Finite(asset(content_type, content));
+    }
+    let (name, what) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
+    let name: Option<CameraName> = name.parse().ok();
+    let Some(camera) = name.and_then(|name| site.cameras.get(&name)) else {
+        return Answer::Finite(not_found("There is no such camera here."));
+    };
+    Answer::Finite(match what {
+        "" => html(StatusCode::Ok, pages::camera(&camera)),
+        "stream" => return Answer::Stream(camera),
+        "snapshot.jpg" => snapshot(&camera).await,
+        "status.json" => {
+            let status = Status::of(&camera, site);
+            fresh(StatusCode::Ok, "application/json", status.to_json())
+        }
+        _ => not_found(
+            "A camera has a page, a stream, a snapshot.jpg and a status.json, and nothing else.",
+        ),
+    })
+}
+
+async fn snapshot(camera: &Camera) -> Response {
+    if let Some(frame) = snapshot::take(camera).await {
+        return fresh(StatusCode::Ok, "image/jpeg", frame.jpeg().as_ref());
+    }
+    let cause = pages::state_in_words(&camera.health());
+    let mut response = text(StatusCode::ServiceUnavailable, &cause);
+    response.insert_header("Retry-After", "2");
+    response
+}
+
+fn asset(content_type: &str, content: &str) -> Response {
+    let mut response = fresh(StatusCode::Ok, content_type, content);
+    // Small, and it may change with the relay's next start.
+    response.insert_header("Cache-Control", "no-cache");
+    response
+}
+
+fn not_found(words: &str) -> Response {
+    html(StatusCode::NotFound, pages::not_found(words))
+}
+
+fn html(status: StatusCode, page: String) -> Response {
+    fresh(status, "text/html; charset=utf-8", page)
+}
+
+fn text(status: StatusCode, words: &str) -> Response {
+    fresh(status, "text/plain; charset=utf-8", format!("{words}\n"))
+}
+
+/// A response that shows the present, with the headers that keep a browser
+/// from doing more with it than it should.
+fn fresh(status: StatusCode, content_type: &str, body: impl AsRef<[u8]>) -> Response {
+    let mut response = Response::new(status);
+    response.set_body(body.as_ref());
+    response.insert_header("Content-Type", content_type);
+    response.insert_header("Cache-Control", NO_STORE);
+    response.insert_header("Content-Security-Policy", CONTENT_SECURITY_POLICY);
+    response.insert_header("X-Content-Type-Options", "nosniff");
+    response.insert_header("Referrer-Policy", "no-referrer");
+    response
+}

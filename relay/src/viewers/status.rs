@@ -1,0 +1,125 @@
+//! How a camera is doing, as JSON.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pinhole_link::tunnel::Implementation;
+use serde::Serialize;
+
+use super::{Site, pages};
+use crate::camera::{Camera, Health};
+
+/// `/NAME/status.json`. Times are seconds since 1970, ages are seconds.
+///
+/// It is public, so it tells whether the box comes by IPv4 or IPv6 and not
+/// from where.
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    camera: String,
+    /// See [`pages::state_word`].
+    state: &'static str,
+    /// The same in words for people.
+    message: String,
+    viewers: usize,
+    frames: Frames,
+    /// The newest frame, while the camera streams.
+    newest: Option<Newest>,
+    tunnel: Tunnel,
+    relay_started: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Frames {
+    received: u64,
+    per_second: f64,
+    /// Dropped, because they were no whole JPEG.
+    bad: u64,
+    /// What was wrong with the last of them.
+    last_bad: Option<String>,
+    /// Skipped by the box, because the way to the relay was too narrow.
+    missed: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Newest {
+    sequence: u64,
+    /// By the box's clock.
+    captured: f64,
+    /// Since the capture. As true as the box's clock.
+    age: f64,
+    /// Since the relay got it.
+    since_arrival: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Tunnel {
+    implementation: &'static str,
+    online: bool,
+    last_handshake: Option<f64>,
+    /// Of IP under the tunnel: 4 or 6.
+    ip_version: Option<u8>,
+}
+
+impl Status {
+    pub(super) fn of(camera: &Camera, site: &Site) -> Self {
+        let health = camera.health();
+        Self {
+            camera: camera.name().to_string(),
+            state: pages::state_word(&health),
+            message: pages::state_in_words(&health),
+            viewers: camera.frames().readers(),
+            newest: Newest::of(&health),
+            tunnel: Tunnel {
+                implementation: match site.cameras.tunnel().implementation() {
+                    Implementation::Kernel => "kernel",
+                    Implementation::InProcess => "in-process",
+                },
+                online: health.online,
+                last_handshake: health.last_handshake.map(since_1970),
+                ip_version: health.endpoint.map(|endpoint| {
+                    // A socket for both shows IPv4 as mapped into IPv6.
+                    match endpoint.ip().to_canonical().is_ipv4() {
+                        true => 4,
+                        false => 6,
+                    }
+                }),
+            },
+            frames: Frames {
+                received: health.frames,
+                per_second: rounded(health.frames_per_second()),
+                bad: health.bad_frames,
+                last_bad: health.last_bad_frame,
+                missed: health.missed,
+            },
+            relay_started: since_1970(site.started),
+        }
+    }
+
+    pub(super) fn to_json(&self) -> String {
+        // Strings, numbers and null alone: nothing in it can fail.
+        serde_json::to_string(self).unwrap_or_default() + "\n"
+    }
+}
+
+impl Newest {
+    fn of(health: &Health) -> Option<Self> {
+        let newest = health.newest?;
+        // A box's clock may be ahead of this one.
+        let age = SystemTime::now().duration_since(newest.captured);
+        Some(Self {
+            sequence: newest.sequence,
+            captured: since_1970(newest.captured),
+            age: rounded(age.unwrap_or_default().as_secs_f64()),
+            since_arrival: rounded(newest.at.elapsed().as_secs_f64()),
+        })
+    }
+}
+
+fn since_1970(moment: SystemTime) -> f64 {
+    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_micros() as f64 / 1e6
+}
+
+/// To a thousandth.
+fn rounded(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
+}

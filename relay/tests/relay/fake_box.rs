@@ -1,0 +1,246 @@
+//! A box at the other end of the real tunnel, whose camera is the test's.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    task::{Context, Poll},
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use pinhole_link::{
+    CAMERA_PORT, Enrolment, Frame, Latest,
+    http::{head::read_head, stream_head},
+    multipart::{Drain, Framing, send_frames},
+    tunnel::{Choice, Implementation, Peer, Settings, Stream, Tunnel},
+};
+use smol::{
+    Executor,
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+};
+
+use crate::PATIENCE;
+
+/// A box: the other end of the tunnel, with a camera that sends what the test
+/// publishes.
+pub(crate) struct FakeBox {
+    /// The camera's newest frame.
+    pub(crate) frames: Latest<Frame>,
+    pulls: Arc<AtomicUsize>,
+    refuses: Arc<AtomicBool>,
+    executor: Arc<Executor<'static>>,
+    stop: Option<smol::channel::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl FakeBox {
+    /// Connects to the relay as `enrolment` says.
+    pub(crate) fn start(enrolment: &Enrolment) -> Self {
+        let frames = Latest::new();
+        let pulls = Arc::new(AtomicUsize::new(0));
+        let refuses = Arc::new(AtomicBool::new(false));
+        let executor = Arc::new(Executor::new());
+        let tunnel = smol::block_on(open_tunnel(enrolment));
+        let serving = serve(
+            tunnel,
+            frames.clone(),
+            Arc::clone(&pulls),
+            Arc::clone(&refuses),
+            Arc::clone(&executor),
+        );
+        let (stop, stopped) = smol::channel::bounded::<()>(1);
+        let running = Arc::clone(&executor);
+        let thread = thread::spawn(move || {
+            smol::block_on(running.run(smol::future::or(
+                async {
+                    let _ = stopped.recv().await;
+                },
+                serving,
+            )));
+        });
+        Self {
+            frames,
+            pulls,
+            refuses,
+            executor,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    /// Publishes a picture.
+    pub(crate) fn publish(&self, jpeg: Vec<u8>, sequence: u64) {
+        self.frames
+            .publish(Frame::new(jpeg, SystemTime::now(), sequence));
+    }
+
+    /// Publishes pictures, 20 a second, until the returned guard is dropped.
+    pub(crate) fn film(&self, picture: impl Fn(u64) -> Vec<u8> + Send + 'static) -> Filming {
+        let (stop, stopped) = mpsc::channel::<()>();
+        let frames = self.frames.clone();
+        let thread = thread::spawn(move || {
+            let mut sequence = 0;
+            while stopped.recv_timeout(Duration::from_millis(50))
+                == Err(mpsc::RecvTimeoutError::Timeout)
+            {
+                sequence += 1;
+                frames.publish(Frame::new(picture(sequence), SystemTime::now(), sequence));
+            }
+        });
+        Filming {
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    /// From now on, answers to whoever asks for the stream that there is none,
+    /// or sends it again.
+    pub(crate) fn refuse(&self, refuses: bool) {
+        self.refuses.store(refuses, Ordering::SeqCst);
+    }
+
+    /// How many times the stream was asked for.
+    pub(crate) fn pulls(&self) -> usize {
+        self.pulls.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for FakeBox {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let _ = self.thread.take().unwrap().join();
+        // What it still runs holds the tunnel.
+        while !self.executor.is_empty() && self.executor.try_tick() {}
+    }
+}
+
+/// A camera that films, until dropped.
+pub(crate) struct Filming {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Drop for Filming {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let _ = self.thread.take().unwrap().join();
+    }
+}
+
+async fn open_tunnel(enrolment: &Enrolment) -> Tunnel {
+    let settings = Settings {
+        private_key: enrolment.private_key.clone(),
+        address: enrolment.address,
+        listen: None,
+        interface: "unused".to_owned(),
+    };
+    let tunnel = Tunnel::open(settings, Choice::Only(Implementation::InProcess));
+    let tunnel = tunnel.await.unwrap();
+    let host = enrolment.relay.endpoint.host().parse().unwrap();
+    let relay = Peer {
+        public_key: enrolment.relay.public_key,
+        address: enrolment.relay.address,
+        endpoint: Some(SocketAddr::new(host, enrolment.relay.endpoint.port())),
+        keepalive: Some(Duration::from_secs(25)),
+    };
+    tunnel.set_peer(&relay).unwrap();
+    tunnel
+}
+
+async fn serve(
+    tunnel: Tunnel,
+    frames: Latest<Frame>,
+    pulls: Arc<AtomicUsize>,
+    refuses: Arc<AtomicBool>,
+    executor: Arc<Executor<'static>>,
+) {
+    let listener = tunnel.listen(CAMERA_PORT).await.unwrap();
+    let weak = Arc::downgrade(&executor);
+    drop(executor);
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        pulls.fetch_add(1, Ordering::SeqCst);
+        let frames = frames.clone();
+        let refuses = refuses.load(Ordering::SeqCst);
+        let Some(executor) = weak.upgrade() else {
+            return;
+        };
+        let served = async move {
+            let mut stream = smol::io::BufReader::new(BoxStream(stream));
+            let head = read_head(&mut stream, PATIENCE).await.unwrap().unwrap();
+            assert!(head.starts_with(b"GET /stream HTTP/1.0\r\n"));
+            let mut stream = stream.into_inner();
+            if refuses {
+                let _ = stream.write_all(b"HTTP/1.1 503 No\r\n\r\n").await;
+                return;
+            }
+            let framing = Framing::CloseDelimited;
+            stream
+                .write_all(stream_head(framing).as_bytes())
+                .await
+                .unwrap();
+            let _ = send_frames(&mut stream, framing, &mut frames.reader()).await;
+        };
+        executor.spawn(served).detach();
+    }
+}
+
+/// The tunnel's stream, as [`send_frames`] wants it.
+struct BoxStream(Stream);
+
+impl Drain for BoxStream {
+    async fn drained(&mut self) -> io::Result<()> {
+        self.0.drained().await
+    }
+}
+
+impl AsyncRead for BoxStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for BoxStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(context)
+    }
+}
+
+/// A JPEG's structure around `len` bytes that begin with `number`: enough for
+/// whatever looks at pictures without decoding them.
+pub(crate) fn picture(number: u64, len: usize) -> Vec<u8> {
+    let mut jpeg = vec![0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0];
+    jpeg.extend_from_slice(&[1; 64]);
+    jpeg.extend_from_slice(&[0xFF, 0xC0, 0, 11, 8, 0, 8, 0, 16, 1, 1, 0x11, 0]);
+    jpeg.extend_from_slice(&[0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0]);
+    let data = number
+        .to_be_bytes()
+        .into_iter()
+        .chain(0..=127)
+        .map(|byte| byte & 0x7F);
+    jpeg.extend(data.cycle().take(len));
+    jpeg.extend_from_slice(&[0xFF, 0xD9]);
+    jpeg
+}

@@ -1,0 +1,91 @@
+//! A viewer: curl, which shares no code with the relay.
+
+use std::{
+    process::{Child, ChildStdout, Command, Output, Stdio},
+    time::SystemTime,
+};
+
+use pinhole_link::{Frame, multipart::PartReader};
+use smol::{Timer, Unblock, future::FutureExt as _, io::BufReader};
+
+use crate::{PATIENCE, program::State};
+
+/// `curl` on `path` of the relay at `port`, with the relay's own certificate.
+fn command(state: &State, port: u16, path: &str) -> Command {
+    let mut command = Command::new("curl");
+    command
+        .args(["--silent", "--show-error", "--no-buffer", "--cacert"])
+        .arg(state.path().join("self-signed.crt"))
+        .arg(format!("https://localhost:{port}{path}"));
+    command
+}
+
+/// What curl says to `path`, called with `arguments`.
+pub(crate) fn curl(state: &State, port: u16, path: &str, arguments: &[&str]) -> Output {
+    let mut command = command(state, port, path);
+    command.args(["--max-time", "30"]).args(arguments);
+    command.output().unwrap()
+}
+
+/// The body at `path`, as text.
+pub(crate) fn text(state: &State, port: u16, path: &str) -> String {
+    let output = curl(state, port, path, &[]);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The camera's `status.json`.
+pub(crate) fn status(state: &State, port: u16, camera: &str) -> serde_json::Value {
+    serde_json::from_str(&text(state, port, &format!("/{camera}/status.json"))).unwrap()
+}
+
+/// Someone who watches a camera, until dropped.
+pub(crate) struct Viewer {
+    curl: Child,
+    parts: PartReader<BufReader<Unblock<ChildStdout>>>,
+}
+
+impl Viewer {
+    /// Opens the stream of `camera`.
+    pub(crate) fn watch(state: &State, port: u16, camera: &str) -> Self {
+        let mut curl = command(state, port, &format!("/{camera}/stream"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let parts = PartReader::new(BufReader::new(Unblock::new(curl.stdout.take().unwrap())));
+        Self { curl, parts }
+    }
+
+    /// The next picture; `None` at the stream's end.
+    pub(crate) fn next(&mut self) -> Option<Frame> {
+        let next = async { self.parts.next().await.unwrap() };
+        let too_late = async {
+            Timer::after(PATIENCE).await;
+            panic!("no picture")
+        };
+        smol::block_on(next.or(too_late))
+    }
+
+    /// The first picture that was captured after `moment`.
+    pub(crate) fn first_after(&mut self, moment: SystemTime) -> Frame {
+        loop {
+            let frame = self.next().expect("the stream ended");
+            if frame.captured() > moment {
+                return frame;
+            }
+        }
+    }
+
+    /// Waits for the stream's end, and whether curl found it proper.
+    pub(crate) fn ended_properly(mut self) -> bool {
+        while self.next().is_some() {}
+        self.curl.wait().unwrap().success()
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        let _ = self.curl.kill();
+        let _ = self.curl.wait();
+    }
+}

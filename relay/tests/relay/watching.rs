@@ -1,0 +1,305 @@
+//! A box's pictures on their way through the tunnel and TLS to viewers.
+
+use std::{
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use pinhole_link::{
+    Enrolment, Frame,
+    tunnel::{Choice, Implementation},
+};
+use pinhole_relay::{
+    certificate::Source,
+    ingest::Patience,
+    relay::{Relay, Settings},
+    state::StateDirectory,
+};
+
+use crate::{
+    eventually,
+    fake_box::{FakeBox, picture},
+    program::{State, free_udp_port},
+    viewer::{Viewer, curl, status, text},
+};
+
+/// A relay that runs in this process and is less patient than the real one.
+struct Running {
+    state: State,
+    porch: Enrolment,
+    port: u16,
+    stop: Option<smol::channel::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+/// Long enough to be told from none, short enough to wait for.
+const LINGER: Duration = Duration::from_millis(700);
+
+impl Running {
+    fn start() -> Self {
+        let state = State::new();
+        let udp_port = free_udp_port();
+        let porch = state.enrol("porch", udp_port);
+        let settings = Settings {
+            state: StateDirectory::new(state.path()),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            tunnel_listen: ([127, 0, 0, 1], udp_port).into(),
+            tunnel: Choice::Only(Implementation::InProcess),
+            certificate: Source::SelfSigned(Vec::new()),
+            patience: Patience {
+                linger: LINGER,
+                silence: Duration::from_secs(1),
+                ..Patience::default()
+            },
+        };
+        let relay = Relay::open(settings).unwrap();
+        let port = relay.address().port();
+        let (stop, stopped) = smol::channel::bounded(1);
+        let thread = thread::spawn(move || {
+            relay
+                .run(async {
+                    let _ = stopped.recv().await;
+                })
+                .unwrap();
+        });
+        Self {
+            state,
+            porch,
+            port,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    fn watch(&self) -> Viewer {
+        Viewer::watch(&self.state, self.port, "porch")
+    }
+
+    fn status(&self) -> serde_json::Value {
+        status(&self.state, self.port, "porch")
+    }
+
+    fn is(&self, word: &str) -> bool {
+        self.status()["state"] == word
+    }
+
+    fn online(&self) {
+        eventually("the box is online", || {
+            self.status()["tunnel"]["online"] == true
+        });
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let _ = self.thread.take().unwrap().join();
+    }
+}
+
+#[test]
+fn a_picture_arrives_byte_for_byte_with_its_time_and_count() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    relay.online();
+    let mut viewer = relay.watch();
+    eventually("the stream is pulled", || camera.frames.readers() == 1);
+    for (sequence, len) in [(7, 10), (8, 200_000), (9, 60_000)] {
+        let captured = UNIX_EPOCH + Duration::from_micros(1_700_000_000_000_000 + sequence);
+        let sent = picture(sequence, len);
+        camera
+            .frames
+            .publish(Frame::new(sent.clone(), captured, sequence));
+        let frame = viewer.next().unwrap();
+        assert_eq!(frame.jpeg()[..], sent);
+        assert_eq!((frame.captured(), frame.sequence()), (captured, sequence));
+    }
+    let status = relay.status();
+    assert_eq!(status["state"], "streaming");
+    assert_eq!(status["viewers"], 1);
+    assert_eq!(status["frames"]["received"], 3);
+    assert_eq!(status["newest"]["sequence"], 9);
+    assert_eq!(status["tunnel"]["implementation"], "in-process");
+    assert_eq!(status["tunnel"]["ip_version"], 4);
+    assert!(!status.to_string().contains("127.0.0.1"), "{status}");
+}
+
+#[test]
+fn any_number_of_viewers_is_one_pull() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    relay.online();
+    let _filming = camera.film(|number| picture(number, 1000));
+    let mut viewers: Vec<_> = thread::scope(|scope| {
+        let racing: Vec<_> = (0..4).map(|_| scope.spawn(|| relay.watch())).collect();
+        racing
+            .into_iter()
+            .map(|viewer| viewer.join().unwrap())
+            .collect()
+    });
+    for viewer in &mut viewers {
+        assert!(viewer.next().is_some());
+    }
+    assert_eq!(relay.status()["viewers"], 4);
+    assert_eq!(camera.pulls(), 1);
+}
+
+#[test]
+fn the_pull_outlives_its_last_viewer_by_the_linger() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    relay.online();
+    let _filming = camera.film(|number| picture(number, 1000));
+    assert_eq!(camera.pulls(), 0);
+    let mut viewer = relay.watch();
+    assert!(viewer.next().is_some());
+    drop(viewer);
+    // Whoever comes back within the linger finds the stream running.
+    let mut viewer = relay.watch();
+    assert!(viewer.next().is_some());
+    assert_eq!(camera.pulls(), 1);
+    drop(viewer);
+    eventually("the pull ends", || camera.frames.readers() == 0);
+    eventually("the state says so", || relay.is("idle"));
+    assert_eq!(relay.status()["newest"], serde_json::Value::Null);
+    let snapshot = curl(&relay.state, relay.port, "/porch/snapshot.jpg", &["--fail"]);
+    assert!(snapshot.stdout.starts_with(&[0xFF, 0xD8]));
+    assert_eq!(camera.pulls(), 2);
+}
+
+#[test]
+fn a_box_that_comes_back_is_seen_without_a_reconnect() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    let mut viewer = relay.watch();
+    let filming = camera.film(|number| picture(number, 1000));
+    assert!(viewer.next().is_some());
+    drop(filming);
+    drop(camera);
+    eventually("the loss is noticed", || relay.is("interrupted"));
+    // No old picture is shown as the present.
+    let snapshot = curl(
+        &relay.state,
+        relay.port,
+        "/porch/snapshot.jpg",
+        &["-w", "%{http_code}"],
+    );
+    let snapshot = String::from_utf8(snapshot.stdout).unwrap();
+    assert!(snapshot.starts_with("No picture: "), "{snapshot}");
+    assert!(snapshot.ends_with("503"), "{snapshot}");
+    let back = SystemTime::now();
+    let camera = FakeBox::start(&relay.porch);
+    let _filming = camera.film(|number| picture(number, 1000));
+    viewer.first_after(back);
+}
+
+#[test]
+fn a_camera_that_falls_silent_is_asked_again() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    let mut viewer = relay.watch();
+    eventually("the stream is pulled", || camera.frames.readers() == 1);
+    camera.publish(picture(1, 1000), 1);
+    assert!(viewer.next().is_some());
+    // The box's own slot gives its newest picture to each new pull.
+    camera.frames.clear();
+    eventually("the silence is noticed", || {
+        let message = relay.status()["message"].to_string();
+        message.contains("no picture for 1 s")
+    });
+    eventually("the stream is pulled again", || camera.pulls() > 1);
+    camera.publish(picture(2, 1000), 2);
+    assert_eq!(viewer.next().unwrap().sequence(), 2);
+}
+
+#[test]
+fn a_box_that_refuses_is_asked_again_with_pauses() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    relay.online();
+    camera.refuse(true);
+    let _filming = camera.film(|number| picture(number, 1000));
+    let mut viewer = relay.watch();
+    eventually("it is asked twice", || camera.pulls() >= 2);
+    eventually("the cause is told", || {
+        relay.status()["message"].to_string().contains("status 503")
+    });
+    thread::sleep(Duration::from_secs(1));
+    assert!(camera.pulls() < 10, "{}", camera.pulls());
+    camera.refuse(false);
+    assert!(viewer.next().is_some());
+}
+
+#[test]
+fn what_is_no_whole_picture_is_dropped_and_counted() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    let mut viewer = relay.watch();
+    eventually("the stream is pulled", || camera.frames.readers() == 1);
+    let whole = picture(1, 1000);
+    let bad = [vec![0; 5000], whole[..500].to_vec(), Vec::new()];
+    for (number, bad) in bad.into_iter().enumerate() {
+        camera.publish(bad, number as u64);
+        eventually("it is counted", || {
+            relay.status()["frames"]["bad"] == number + 1
+        });
+    }
+    camera.publish(whole.clone(), 10);
+    assert_eq!(viewer.next().unwrap().jpeg()[..], whole);
+    assert!(relay.status()["frames"]["last_bad"].is_string());
+    assert_eq!(camera.pulls(), 1);
+}
+
+#[test]
+fn a_viewer_that_does_not_read_delays_nobody_and_skips_to_the_present() {
+    const LEN: usize = 200_000;
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    let filming = camera.film(|number| picture(number, LEN));
+    let mut slow = relay.watch();
+    let mut quick = relay.watch();
+    assert!(slow.next().is_some());
+    let first = quick.next().unwrap().sequence();
+    let mut last = first;
+    // More than all the buffers between the relay and the slow one can hold.
+    while last < first + 100 {
+        last = quick.next().unwrap().sequence();
+    }
+    drop(filming);
+    let (mut before, mut skipped) = (0, 0);
+    // What is in the buffers comes first, whole and in order.
+    while before < last {
+        let frame = slow.next().unwrap();
+        assert_eq!(frame.jpeg()[..], picture(frame.sequence(), LEN));
+        assert!(frame.sequence() > before);
+        skipped += (frame.sequence() - before - 1) * u64::from(before > 0);
+        before = frame.sequence();
+    }
+    assert!(skipped > 20, "{skipped}");
+}
+
+#[test]
+fn a_camera_that_is_added_or_removed_is_so_at_once() {
+    let relay = Running::start();
+    let shed = relay.state.enrol("shed", relay.porch.relay.endpoint.port());
+    eventually("the new camera has a page", || {
+        curl(&relay.state, relay.port, "/shed", &["--fail"])
+            .status
+            .success()
+    });
+    let camera = FakeBox::start(&shed);
+    let mut viewer = Viewer::watch(&relay.state, relay.port, "shed");
+    let filming = camera.film(|number| picture(number, 1000));
+    assert!(viewer.next().is_some());
+    assert!(
+        relay
+            .state
+            .run(&["camera", "remove", "shed"])
+            .status
+            .success()
+    );
+    assert!(viewer.ended_properly());
+    drop(filming);
+    assert!(!text(&relay.state, relay.port, "/").contains("shed"));
+    assert!(text(&relay.state, relay.port, "/").contains("porch"));
+}
