@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::{
     name_servers::{self, NameServers},
-    netlink::Netlink,
+    netlink,
 };
 use crate::paths;
 
@@ -78,11 +78,10 @@ pub fn run(
             source,
         }
     };
-    let netlink = Netlink::open().map_err(on_interface("anything"))?;
     match event {
         // The client starts, or its lease has ended or was refused.
         "deconfig" => {
-            match netlink.remove_addresses(&interface) {
+            match netlink::remove_addresses(&interface) {
                 // With the interface its addresses are gone.
                 Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {}
                 removed => removed.map_err(on_interface("no address"))?,
@@ -92,12 +91,10 @@ pub fn run(
         }
         "bound" | "renew" => {
             let lease = Lease::parse(variable)?;
-            netlink
-                .set_address(&interface, lease.address, lease.prefix_length)
+            netlink::set_address(&interface, lease.address, lease.prefix_length)
                 .map_err(on_interface("address"))?;
             if let Some(router) = lease.router {
-                netlink
-                    .set_default_route(&interface, router)
+                netlink::set_default_route(&interface, router)
                     .map_err(on_interface("default route"))?;
             }
             set_name_servers(&interface, &lease.name_servers)?;

@@ -38,7 +38,7 @@ use nix::{
 use tracing::Level;
 
 use super::{
-    netlink::Netlink,
+    netlink,
     system::{
         Command, Event, Exit, MAX_FILE, Mount, ProcessId, Restrictions, Signal, Stop, System, Whom,
     },
@@ -265,7 +265,7 @@ impl System for Linux {
     }
 
     fn set_interface_up(&mut self, name: &str) -> io::Result<()> {
-        Netlink::open()?.set_up(name)
+        netlink::set_up(name)
     }
 
     fn spawn(&mut self, command: &Command) -> io::Result<ProcessId> {
