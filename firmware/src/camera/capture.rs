@@ -11,7 +11,7 @@ use pinhole_link::{
 };
 
 use super::{
-    device::{self, Device, Setting},
+    device::{self, Device, Node, Setting},
     encode::{EncodeError, Planes, encode},
     negotiation::{Interval, choose, choose_interval},
     notice::Notice,
@@ -21,8 +21,11 @@ use super::{
 };
 use crate::config::CameraSettings;
 
-/// How long after a failure, or while there is no webcam, to look again.
-const RETRY: Duration = Duration::from_millis(500);
+/// How often to look whether a webcam was plugged in.
+const GLANCE: Duration = Duration::from_millis(500);
+
+/// Longest pause before a webcam that fails each time is tried again.
+const MAX_PAUSE: Duration = Duration::from_secs(8);
 
 /// How long a webcam may deliver nothing. In the dark some take a second for
 /// one frame, and some take several to start.
@@ -75,12 +78,33 @@ impl CaptureError {
 /// Captures for as long as the process runs.
 pub(super) fn run(settings: CameraSettings, mut outlet: Outlet) -> ! {
     let mut notice = Notice::default();
+    let mut pause = GLANCE;
     loop {
+        let nodes = device::nodes();
         let Err(error) = session(&settings, &mut outlet, &mut notice);
+        let was_live = outlet.is_live();
         outlet.interrupted(error.state());
         notice.tell(&error);
-        thread::sleep(RETRY);
+        let changed = pause_unless_changed(pause, &nodes);
+        pause = match was_live || changed {
+            true => GLANCE,
+            false => (2 * pause).min(MAX_PAUSE),
+        };
     }
+}
+
+/// Waits for `pause`, or until there are other nodes than `nodes`; returns
+/// whether there are.
+fn pause_unless_changed(pause: Duration, nodes: &[Node]) -> bool {
+    let mut left = pause;
+    while left > Duration::ZERO {
+        thread::sleep(GLANCE.min(left));
+        left = left.saturating_sub(GLANCE);
+        if device::nodes() != nodes {
+            return true;
+        }
+    }
+    false
 }
 
 /// Captures from the first webcam that can be used, until it fails.
@@ -162,7 +186,7 @@ impl Webcam {
     /// Opens and sets the first webcam that offers what can be used.
     fn find(settings: &CameraSettings) -> Result<Self, CaptureError> {
         let mut error = CaptureError::NoWebcam;
-        for path in device::nodes() {
+        for Node { path, .. } in device::nodes() {
             match Device::open(&path) {
                 Ok(Some(device)) => match Self::set(device, settings) {
                     Ok(webcam) => return Ok(webcam),

@@ -11,7 +11,7 @@ use std::{
     io,
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::fs::OpenOptionsExt as _,
+        unix::fs::{DirEntryExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
 };
@@ -48,6 +48,14 @@ pub(super) struct Device {
     name: String,
 }
 
+/// A name under `/dev`. What is plugged in again gets a new inode, even if it
+/// gets the same name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Node {
+    pub(super) path: PathBuf,
+    inode: u64,
+}
+
 /// What a device offers.
 #[derive(Debug)]
 pub(super) struct Offers {
@@ -67,18 +75,24 @@ pub(super) struct Setting {
 }
 
 /// The video nodes that exist now, the lowest number first.
-pub(super) fn nodes() -> Vec<PathBuf> {
+pub(super) fn nodes() -> Vec<Node> {
     let Ok(folder) = fs::read_dir(paths::DEV) else {
         return Vec::new();
     };
     let number = |name: &str| name.strip_prefix("video")?.parse::<u16>().ok();
-    let mut numbers: Vec<u16> = folder
-        .filter_map(|entry| number(entry.ok()?.file_name().to_str()?))
+    let mut nodes: Vec<(u16, Node)> = folder
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let node = Node {
+                path: entry.path(),
+                inode: entry.ino(),
+            };
+            Some((number(entry.file_name().to_str()?)?, node))
+        })
         .take(MAX_LISTED as usize)
         .collect();
-    numbers.sort_unstable();
-    let path = |number| Path::new(paths::DEV).join(format!("video{number}"));
-    numbers.into_iter().map(path).collect()
+    nodes.sort_unstable_by_key(|(number, _)| *number);
+    nodes.into_iter().map(|(_, node)| node).collect()
 }
 
 impl Device {

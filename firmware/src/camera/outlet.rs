@@ -63,6 +63,11 @@ impl Outlet {
         }
     }
 
+    /// Whether the source has delivered since it was started.
+    pub(super) fn is_live(&self) -> bool {
+        self.in_use.is_some()
+    }
+
     /// Empties the slot, because nothing will come for a while; `state` says
     /// why.
     pub(super) fn interrupted(&mut self, state: State) {
@@ -93,7 +98,9 @@ mod tests {
         outlet.publish(Bytes::new(), SystemTime::now(), number, &webcam);
         assert_eq!(frames.newest().unwrap().sequence(), 1);
         assert_eq!(status.state(), State::Live);
+        assert!(outlet.is_live());
         outlet.interrupted(State::NoWebcam);
+        assert!(!outlet.is_live());
         assert!(frames.newest().is_none());
         assert_eq!(status.state(), State::NoWebcam);
         let number = outlet.captured();
