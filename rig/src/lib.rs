@@ -1,8 +1,12 @@
 //! The test rig: an emulated webcam, a virtual box, real viewers.
 
+pub mod checks;
+pub mod figures;
 pub mod jpeg;
 pub mod process;
 pub mod qemu;
+pub mod relay;
+pub mod scene;
 pub mod screenshot;
 pub mod stamp;
 pub mod usbredir;

@@ -4,13 +4,14 @@
 mod qmp;
 
 use std::{
-    io,
+    env, io,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, SystemTime},
 };
 
 pub use qmp::{Qmp, QmpError};
+use tempfile::TempDir;
 
 use crate::process::{Mark, Process, ProcessError};
 
@@ -47,9 +48,8 @@ pub struct MachineOptions {
     /// `2001-09-09T01:46:40`; without it, the host's time. A guest without a
     /// driver for the PL031 never looks at it.
     pub clock: Option<String>,
-    /// A directory for sockets and the console's log, of which an earlier
-    /// machine's are replaced. Sockets need a short path: 108 bytes with their
-    /// names.
+    /// A directory for the console's log, of which an earlier machine's is
+    /// replaced.
     pub work_dir: PathBuf,
 }
 
@@ -76,6 +76,9 @@ pub struct Machine {
     process: Process,
     qmp: Qmp,
     webcam_socket: PathBuf,
+    /// Sockets need a short path, of 108 bytes with their names (unix(7)), so
+    /// they cannot be in any directory.
+    _sockets: TempDir,
 }
 
 /// A line on the serial console.
@@ -141,8 +144,12 @@ impl Machine {
                 source,
             })?;
         }
-        let qmp_socket = options.work_dir.join(QMP_SOCKET);
-        let webcam_socket = options.work_dir.join(WEBCAM_SOCKET);
+        let sockets = tempfile::tempdir().map_err(|source| MachineError::Socket {
+            path: env::temp_dir(),
+            source,
+        })?;
+        let qmp_socket = sockets.path().join(QMP_SOCKET);
+        let webcam_socket = sockets.path().join(WEBCAM_SOCKET);
         let listener = qmp::listen(&qmp_socket).map_err(|source| MachineError::Socket {
             path: qmp_socket.clone(),
             source,
@@ -161,6 +168,7 @@ impl Machine {
             process,
             qmp,
             webcam_socket,
+            _sockets: sockets,
         })
     }
 
@@ -172,6 +180,11 @@ impl Machine {
     /// QEMU's control socket.
     pub fn qmp(&mut self) -> &mut Qmp {
         &mut self.qmp
+    }
+
+    /// The console.
+    pub fn console(&self) -> &Process {
+        &self.process
     }
 
     /// The present end of the console's output.
@@ -216,7 +229,7 @@ impl Machine {
     }
 
     /// Cuts the power.
-    pub fn kill(mut self) {
+    pub fn kill(&mut self) {
         self.process.kill();
     }
 }
@@ -281,7 +294,7 @@ fn escape(path: &Path) -> String {
 }
 
 /// The time in the kernel's stamp, `[    3.852653]`.
-fn kernel_time(line: &str) -> Option<Duration> {
+pub fn kernel_time(line: &str) -> Option<Duration> {
     let (stamp, _) = line.split_once('[')?.1.split_once(']')?;
     let (seconds, micros) = stamp.trim_start().split_once('.')?;
     if micros.len() != 6 {

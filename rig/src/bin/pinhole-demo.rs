@@ -1,0 +1,187 @@
+//! The demo: a webcam's picture from a box to this machine's browser.
+//!
+//! It starts a relay and a box, shows how far they are, and prints the URL
+//! when the first live frame has arrived. With `--check` it is its own viewer:
+//! it checks what pinhole promises, prints the figures and exits 0 or 1.
+//! `scripts/demo` builds what it needs and calls it.
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use pinhole_rig::{
+    checks::{self, CheckError},
+    figures,
+    process::Mark,
+    scene::{BoxKind, CAMERA, Scene, SceneOptions},
+    webcam::WebcamOptions,
+};
+
+/// How long the frames are counted, for the figures.
+const COUNTED: Duration = Duration::from_secs(20);
+
+/// How often Ctrl-C is looked for.
+const TICK: Duration = Duration::from_millis(200);
+
+/// A webcam's picture from a box to your browser.
+#[derive(Parser)]
+struct Arguments {
+    /// The pinhole-relay binary.
+    #[arg(long)]
+    relay: PathBuf,
+    /// The directory of the box's image, which runs in QEMU.
+    #[arg(long, required_unless_present = "firmware")]
+    image: Option<PathBuf>,
+    /// The pinhole binary, run on this machine in the place of an image.
+    #[arg(long, conflicts_with = "image")]
+    firmware: Option<PathBuf>,
+    /// Where the demo keeps its files.
+    #[arg(long, default_value = "build/demo")]
+    directory: PathBuf,
+    /// The port of the relay's page.
+    #[arg(long, default_value_t = 8443)]
+    port: u16,
+    /// Check everything, print the figures, exit 0 or 1.
+    #[arg(long)]
+    check: bool,
+}
+
+/// What is done is printed, with the time it took.
+struct Progress {
+    start: Instant,
+}
+
+impl Progress {
+    fn say(&self, what: &str) {
+        println!("[{:6.1} s] {what}", self.start.elapsed().as_secs_f64());
+    }
+
+    /// Prints what a check saw; whether it passed.
+    fn check(&self, name: &str, outcome: Result<String, CheckError>) -> bool {
+        match &outcome {
+            Ok(seen) => self.say(&format!("ok      {name}: {seen}")),
+            Err(error) => self.say(&format!("FAILED  {name}: {error}")),
+        }
+        outcome.is_ok()
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let stop = Arc::new(AtomicBool::new(false));
+    let passed = stop_on_signals(&stop).and_then(|()| run(&arguments, &stop));
+    match passed {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("pinhole-demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Ctrl-C sets `stop` instead of ending this process, so that the children are
+/// stopped by it and not left behind.
+fn stop_on_signals(stop: &Arc<AtomicBool>) -> Result<(), CheckError> {
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(stop))
+            .map_err(|error| CheckError::Broken(format!("no handler for Ctrl-C: {error}")))?;
+    }
+    Ok(())
+}
+
+fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<bool, CheckError> {
+    let progress = Progress {
+        start: Instant::now(),
+    };
+    let camera_box = match (&arguments.image, &arguments.firmware) {
+        (Some(image), _) => BoxKind::Virtual {
+            image: image.clone(),
+            icount: false,
+        },
+        (None, firmware) => BoxKind::Native(firmware.clone().unwrap_or_default()),
+    };
+    let options = SceneOptions {
+        relay: arguments.relay.clone(),
+        camera_box,
+        directory: arguments.directory.clone(),
+        port: arguments.port,
+    };
+    let mut scene = Scene::start(&options, &|step| progress.say(step))?;
+    let first_frame = show_first_frame(&mut scene, &progress, stop);
+    if stop.load(Ordering::SeqCst) {
+        progress.say("stopped");
+        return Ok(!arguments.check);
+    }
+    first_frame?;
+    if arguments.check {
+        return check(scene, &progress);
+    }
+    println!("\n    {}\n", scene.page());
+    println!("The certificate is self-signed, so the browser will ask. Ctrl-C stops everything.");
+    while !stop.load(Ordering::SeqCst) {
+        thread::sleep(TICK);
+    }
+    progress.say("stopped");
+    Ok(true)
+}
+
+/// Follows the box from power to its first frame.
+fn show_first_frame(
+    scene: &mut Scene,
+    progress: &Progress,
+    stop: &AtomicBool,
+) -> Result<(), CheckError> {
+    if let BoxKind::Virtual { .. } = scene.options().camera_box {
+        for (line, meaning) in [
+            ("mounts ready", "box: the kernel is up, pinhole is pid 1"),
+            (" up, address ", "box: the network is up"),
+            ("camera: tunnel up", "box: the tunnel to the relay is up"),
+        ] {
+            scene.wait_for_box(line, Mark::default())?;
+            progress.say(meaning);
+            if stop.load(Ordering::SeqCst) {
+                return Ok(());
+            }
+        }
+        scene.plug_in(WebcamOptions::default())?;
+        progress.say("webcam: plugged in");
+    }
+    scene.wait_for_picture()?;
+    progress.say(&format!("the first live frame of camera {CAMERA} is here"));
+    Ok(())
+}
+
+/// Runs every check and prints the figures; whether all passed.
+fn check(mut scene: Scene, progress: &Progress) -> Result<bool, CheckError> {
+    let frames = checks::frames_arrive_untouched(&scene, COUNTED);
+    let frames = frames.map(|figures| figures.to_string());
+    let mut passed = progress.check("frames arrive untouched", frames);
+    let ffmpeg = checks::ffmpeg_reads_frames(&scene);
+    passed &= progress.check("ffmpeg reads frames", ffmpeg);
+    let page = checks::page_shows_picture(&scene);
+    passed &= progress.check("Chromium shows the live picture", page);
+    let relay = checks::relay_comes_back(&mut scene);
+    passed &= progress.check("the relay comes back", relay);
+    let options = scene.options().clone();
+    if let BoxKind::Virtual { image, .. } = &options.camera_box {
+        let replug = checks::replugged_webcam_resumes(&mut scene);
+        passed &= progress.check("a webcam unplugged and replugged resumes", replug);
+        let power = checks::box_survives_power_cut(&mut scene);
+        passed &= progress.check("the box survives a power cut", power);
+        drop(scene);
+        let boot = figures::boot(&options).map(|boot| boot.to_string());
+        passed &= progress.check("boot, in guest time", boot);
+        progress.say(&figures::sizes(image)?);
+    }
+    progress.say(&figures::load()?);
+    Ok(passed)
+}

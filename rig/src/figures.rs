@@ -1,0 +1,98 @@
+//! Figures that are reported, not checked: time and memory to the first
+//! frame, sizes, and how busy the machine was.
+
+use std::{fmt, fs, io, path::Path, time::Duration};
+
+use crate::{
+    checks::{CheckError, guest_time},
+    process::Mark,
+    scene::{BoxKind, Scene, SceneError, SceneOptions},
+    webcam::WebcamOptions,
+};
+
+/// What a boot took, from the start of the kernel to the first frame at a
+/// viewer.
+#[derive(Clone, Copy, Debug)]
+pub struct BootFigures {
+    /// Guest time when the first frame had left the box.
+    pub first_frame: Duration,
+    /// Memory in use in the guest then, in bytes.
+    pub memory_used: u64,
+}
+
+impl fmt::Display for BootFigures {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{:.2} guest seconds from kernel start to the first frame at the viewer, \
+             {:.1} MB of memory in use",
+            self.first_frame.as_secs_f64(),
+            self.memory_used as f64 / 1e6,
+        )
+    }
+}
+
+/// Boots the box once with a webcam plugged in from the start, its time
+/// counted in instructions on one processor, while a viewer waits.
+///
+/// # Errors
+/// When no frame comes.
+pub fn boot(options: &SceneOptions) -> Result<BootFigures, CheckError> {
+    let mut options = options.clone();
+    if let BoxKind::Virtual { icount, .. } = &mut options.camera_box {
+        *icount = true;
+    }
+    options.port = 0;
+    let mut scene = Scene::start(&options, &|_| ())?;
+    scene.plug_in(WebcamOptions::default())?;
+    scene.wait_for_picture()?.next_part()?;
+    // The viewer is on the host, whose clock is not the guest's: the guest's
+    // time is that of the box's own line when the frame has left.
+    let (served, _) = scene.wait_for_box("camera: first frame served", Mark::default())?;
+    let memory_used = served
+        .split_once("memory used ")
+        .and_then(|(_, rest)| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .ok_or_else(|| CheckError::Broken(format!("no memory figure on {served:?}")))?;
+    Ok(BootFigures {
+        first_frame: guest_time(&served)?,
+        memory_used: memory_used * 1024,
+    })
+}
+
+/// The sizes of what `scripts/build-image` made in `image`.
+///
+/// # Errors
+/// When a file is missing.
+pub fn sizes(image: &Path) -> Result<String, CheckError> {
+    let size = |name: &str| {
+        let path = image.join(name);
+        let length = fs::metadata(&path).map(|metadata| metadata.len());
+        length.map_err(|source| SceneError::File { path, source })
+    };
+    let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+    Ok(format!(
+        "sizes: firmware {}, root squashfs {}, kernel {}, initrd {}",
+        megabytes(size("pinhole")?),
+        megabytes(size("root.squashfs")?),
+        megabytes(size("kernel")?),
+        megabytes(size("initrd")?),
+    ))
+}
+
+/// How busy this machine was, as `/proc/loadavg` has it.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub fn load() -> Result<String, CheckError> {
+    let told: io::Result<String> = fs::read_to_string("/proc/loadavg");
+    let told = told.map_err(|source| SceneError::File {
+        path: "/proc/loadavg".into(),
+        source,
+    })?;
+    let averages: Vec<_> = told.split_whitespace().take(3).collect();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(format!(
+        "this machine: {processors} processors, load {} over 1, 5 and 15 minutes",
+        averages.join(" "),
+    ))
+}
