@@ -119,6 +119,9 @@ fn session(
     let mut last = None;
     loop {
         let delivery = stream.next(FRAME_PATIENCE).map_err(failed)?;
+        if last.is_some_and(|last| is_older(delivery.sequence, last)) {
+            continue;
+        }
         count(outlet, &delivery, last.replace(delivery.sequence));
         let sequence = outlet.captured();
         match webcam.picture(delivery.bytes, settings.quality) {
@@ -142,6 +145,13 @@ fn count(outlet: &mut Outlet, delivery: &Delivery<'_>, last: Option<u32>) {
     }
     let counted = delivery.passed_over + delivery.damaged + 1;
     outlet.lost(lost(last, delivery.sequence, counted));
+}
+
+/// Whether the driver delivers a frame behind one that it took later. Linux's
+/// `uvcvideo` does that now and then, with frames of several URBs, as it copies
+/// them in parallel. It has counted as lost already.
+fn is_older(sequence: u32, last: u32) -> bool {
+    sequence.wrapping_sub(last) > u32::MAX / 2
 }
 
 /// Frames that the driver counted since `last` and did not deliver.
@@ -330,6 +340,15 @@ mod tests {
             bytes.resize(start + stride, 0xAA);
         }
         bytes
+    }
+
+    #[test]
+    fn what_comes_behind_a_later_frame_is_older() {
+        assert!(is_older(75, 76));
+        assert!(is_older(u32::MAX, 0));
+        assert!(!is_older(77, 76) && !is_older(0, u32::MAX));
+        // A driver that does not count gives 0 each time.
+        assert!(!is_older(0, 0));
     }
 
     #[test]
