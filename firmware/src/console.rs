@@ -79,11 +79,15 @@ impl tracing::field::Visit for Text {
     }
 }
 
-/// The role that a module belongs to: `pinhole::camera::serve` is `camera`,
-/// another crate is its own name.
+/// The role that a module belongs to: `pinhole::camera::serve` is `camera`, and
+/// so is all of `pinhole_link`, which no other role uses; another crate is its
+/// own name.
 fn role(target: &str) -> &str {
     let path = target.strip_prefix("pinhole::").unwrap_or(target);
-    path.split("::").next().unwrap_or(path)
+    match path.split("::").next() {
+        Some("pinhole_link") => "camera",
+        first => first.unwrap_or(path),
+    }
 }
 
 /// One line that is safe to print: control characters, which could forge
@@ -135,7 +139,8 @@ mod tests {
     fn a_line_names_the_role() {
         assert_eq!(role("pinhole::camera::serve"), "camera");
         assert_eq!(role("pinhole::init"), "init");
-        assert_eq!(role("pinhole_link::key"), "pinhole_link");
+        assert_eq!(role("pinhole_link::tunnel"), "camera");
+        assert_eq!(role("polling"), "polling");
         assert_eq!(
             line(Level::INFO, "init", "mounts ready", false),
             "pinhole: init: mounts ready\n"
