@@ -16,8 +16,8 @@ use crate::{
 pub struct BootFigures {
     /// Guest time when the first frame had left the box.
     pub first_frame: Duration,
-    /// Memory in use in the guest then, in bytes.
-    pub memory_used: u64,
+    /// Memory in use in the guest then, in MB.
+    pub memory_used: f64,
 }
 
 impl fmt::Display for BootFigures {
@@ -27,7 +27,7 @@ impl fmt::Display for BootFigures {
             "{:.2} guest seconds from kernel start to the first frame at the viewer, \
              {:.1} MB of memory in use",
             self.first_frame.as_secs_f64(),
-            self.memory_used as f64 / 1e6,
+            self.memory_used,
         )
     }
 }
@@ -50,12 +50,12 @@ pub fn boot(options: &SceneOptions) -> Result<BootFigures, CheckError> {
     // time is that of the box's own line when the frame has left.
     let (served, _) = scene.wait_for_box("camera: first frame served", Mark::default())?;
     let memory_used = served
-        .split_once("memory used ")
-        .and_then(|(_, rest)| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .split_once("first frame served, ")
+        .and_then(|(_, rest)| rest.split_once(" MB of memory in use")?.0.parse().ok())
         .ok_or_else(|| CheckError::Broken(format!("no memory figure on {served:?}")))?;
     Ok(BootFigures {
         first_frame: guest_time(&served)?,
-        memory_used: memory_used * 1024,
+        memory_used,
     })
 }
 

@@ -18,11 +18,12 @@ use pinhole_link::{
 };
 use smol::{
     Timer,
-    future::FutureExt as _,
+    future::{self, FutureExt as _},
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
 };
+use tracing::info;
 
-use super::status::Status;
+use super::{memory, status::Status};
 
 /// How long a client may take for a request's head, and be silent between
 /// requests.
@@ -100,7 +101,18 @@ impl Server {
         if request.method() == Method::Head {
             return stream.close().await;
         }
-        send_frames(&mut stream, framing, &mut self.frames.reader()).await
+        let mut frames = self.frames.reader();
+        let ended = future::pending();
+        send_frames(&mut stream, framing, &mut frames, ended, |_| self.sent()).await
+    }
+
+    /// Counts a picture that has left. The first one's line is when a viewer
+    /// first sees the camera, and what the box took to get there.
+    fn sent(&self) {
+        if self.status.sent() == 1 {
+            let megabytes = memory::in_use().unwrap_or_default() as f64 / 1e6;
+            info!("first frame served, {megabytes:.1} MB of memory in use");
+        }
     }
 
     async fn snapshot(&self) -> Response {

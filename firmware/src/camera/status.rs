@@ -9,7 +9,7 @@ use std::{
 use pinhole_link::{Frame, Latest, tunnel::Implementation};
 use serde::{Serialize, Serializer};
 
-use super::source::Source;
+use super::{memory, source::Source};
 use crate::config::CameraSettings;
 
 /// The service's status. Clones share it.
@@ -32,6 +32,7 @@ struct Changing {
     lost: u64,
     dropped: u64,
     last_dropped: Option<String>,
+    sent: u64,
     tunnel: Option<Tunnel>,
 }
 
@@ -134,6 +135,13 @@ impl Status {
         changing.last_dropped = Some(reason);
     }
 
+    /// Counts a picture that has left for a client, and returns how many have.
+    pub(super) fn sent(&self) -> u64 {
+        let mut changing = self.changing();
+        changing.sent += 1;
+        changing.sent
+    }
+
     /// Notes what is known of the tunnel.
     pub(super) fn set_tunnel(&self, tunnel: Tunnel) {
         self.changing().tunnel = Some(tunnel);
@@ -150,6 +158,7 @@ impl Status {
         serde_json::to_string_pretty(&Report {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: self.0.started.elapsed().as_secs(),
+            memory_in_use_bytes: memory::in_use(),
             state: changing.state.code(),
             reason: changing.state.to_string(),
             source: self.0.source,
@@ -160,6 +169,7 @@ impl Status {
                 lost: changing.lost,
                 dropped: changing.dropped,
                 last_dropped: changing.last_dropped.as_deref(),
+                sent: changing.sent,
                 newest_sequence: newest.as_ref().map(Frame::sequence),
                 newest_age_seconds: newest.map(|frame| seconds_before(now, frame.captured())),
             },
@@ -233,6 +243,7 @@ impl fmt::Display for Format {
 struct Report<'status> {
     version: &'static str,
     uptime_seconds: u64,
+    memory_in_use_bytes: Option<u64>,
     state: &'static str,
     reason: String,
     source: Source,
@@ -249,6 +260,7 @@ struct FramesReport<'status> {
     lost: u64,
     dropped: u64,
     last_dropped: Option<&'status str>,
+    sent: u64,
     newest_sequence: Option<u64>,
     newest_age_seconds: Option<f64>,
 }
@@ -316,6 +328,7 @@ mod tests {
         status.live(webcam());
         status.captured();
         status.dropped("the JPEG has no end".to_owned());
+        assert_eq!(status.sent(), 1);
         status.set_tunnel(Tunnel {
             implementation: Implementation::InProcess,
             last_handshake: Some(SystemTime::now() - Duration::from_secs(7)),
@@ -330,6 +343,8 @@ mod tests {
         assert_eq!(live["frames"]["captured"], 1);
         assert_eq!(live["frames"]["last_dropped"], "the JPEG has no end");
         assert_eq!(live["frames"]["newest_sequence"], 3);
+        assert_eq!(live["frames"]["sent"], 1);
+        assert!(live["memory_in_use_bytes"].as_u64().unwrap() > 0);
         assert!(live["frames"]["newest_age_seconds"].as_f64().unwrap() >= 0.0);
         assert_eq!(live["tunnel"]["implementation"], "in-process");
         assert!(

@@ -13,7 +13,7 @@ mod sender;
 mod writer;
 
 pub use reader::{MultipartError, PartReader};
-pub use sender::{Drain, send_frames, send_frames_until};
+pub use sender::{Drain, send_frames};
 pub use writer::{Framing, PartWriter};
 
 /// The boundary: a fixed token without quotes or leading dashes, which some

@@ -3,7 +3,7 @@
 use std::{future::Future, io, pin::pin};
 
 use smol::{
-    future::{self, FutureExt as _},
+    future::FutureExt as _,
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
 };
 
@@ -20,11 +20,14 @@ pub trait Drain {
     fn drained(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
-/// Sends the slot's frames as a multipart body until the client goes away.
+/// Sends the slot's frames as a multipart body until the client goes away, or
+/// until `ended` resolves: then the body gets its proper end, behind a whole
+/// part, and with the last chunk where there are chunks.
 ///
 /// Each step takes the newest frame, writes one whole part and waits until it
 /// has left before it looks at the slot again: whatever the speed of the
 /// client, at most one frame is on its way to it, and none is ever torn.
+/// `sent` hears of each frame that has left.
 ///
 /// # Errors
 /// When the connection failed. A client that closes is no error.
@@ -32,23 +35,8 @@ pub async fn send_frames<S>(
     connection: &mut S,
     framing: Framing,
     frames: &mut Reader<Frame>,
-) -> io::Result<()>
-where
-    S: AsyncRead + AsyncWrite + Drain + Unpin,
-{
-    send_frames_until(future::pending(), connection, framing, frames).await
-}
-
-/// As [`send_frames`], but once `ended` resolves, the body gets its proper
-/// end: behind a whole part, and with the last chunk where there are chunks.
-///
-/// # Errors
-/// When the connection failed. A client that closes is no error.
-pub async fn send_frames_until<S>(
     ended: impl Future<Output = ()>,
-    connection: &mut S,
-    framing: Framing,
-    frames: &mut Reader<Frame>,
+    mut sent: impl FnMut(&Frame),
 ) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Drain + Unpin,
@@ -68,6 +56,7 @@ where
                 connection.write_all(writer.part(&frame)).await?;
                 connection.flush().await?;
                 connection.drained().await?;
+                sent(&frame);
             }
             Next::Gone => return Ok(()),
             Next::End => {

@@ -26,7 +26,7 @@ use std::{
 use futures_rustls::TlsAcceptor;
 use pinhole_link::{
     http::{Connection, Method, Request, Version, stream_head},
-    multipart::{Framing, send_frames_until},
+    multipart::{Framing, send_frames},
 };
 use rustls::ServerConfig;
 use smol::{
@@ -229,7 +229,7 @@ impl Viewer {
                 };
                 camera.removed().or(stopped).await;
             };
-            send_frames_until(ended, &mut stream, framing, &mut frames).await?;
+            send_frames(&mut stream, framing, &mut frames, ended, |_| ()).await?;
         }
         close(stream).await
     }

@@ -1,15 +1,12 @@
 //! A box at the other end of the real tunnel, whose camera is the test's.
 
 use std::{
-    io,
     net::SocketAddr,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
-    task::{Context, Poll},
     thread,
     time::{Duration, SystemTime},
 };
@@ -17,13 +14,10 @@ use std::{
 use pinhole_link::{
     CAMERA_PORT, Enrolment, Frame, Latest,
     http::{head::read_head, stream_head},
-    multipart::{Drain, Framing, send_frames},
-    tunnel::{Choice, Implementation, Peer, Settings, Stream, Tunnel},
+    multipart::{Framing, send_frames},
+    tunnel::{Choice, Implementation, Peer, Settings, Tunnel},
 };
-use smol::{
-    Executor,
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
-};
+use smol::{Executor, future, io::AsyncWriteExt as _};
 
 use crate::PATIENCE;
 
@@ -172,7 +166,7 @@ async fn serve(
             return;
         };
         let served = async move {
-            let mut stream = smol::io::BufReader::new(BoxStream(stream));
+            let mut stream = smol::io::BufReader::new(stream);
             let head = read_head(&mut stream, PATIENCE).await.unwrap().unwrap();
             assert!(head.starts_with(b"GET /stream HTTP/1.0\r\n"));
             let mut stream = stream.into_inner();
@@ -185,46 +179,10 @@ async fn serve(
                 .write_all(stream_head(framing).as_bytes())
                 .await
                 .unwrap();
-            let _ = send_frames(&mut stream, framing, &mut frames.reader()).await;
+            let mut frames = frames.reader();
+            let _ = send_frames(&mut stream, framing, &mut frames, future::pending(), |_| ()).await;
         };
         executor.spawn(served).detach();
-    }
-}
-
-/// The tunnel's stream, as [`send_frames`] wants it.
-struct BoxStream(Stream);
-
-impl Drain for BoxStream {
-    async fn drained(&mut self) -> io::Result<()> {
-        self.0.drained().await
-    }
-}
-
-impl AsyncRead for BoxStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for BoxStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_close(context)
     }
 }
 
