@@ -1,7 +1,13 @@
 //! From the webcam to the outlet: finds it, sets it, takes its frames, and
 //! starts over whenever it fails or is pulled out.
 
-use std::{convert::Infallible, io, path::PathBuf, thread, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use nix::libc;
@@ -27,13 +33,17 @@ const GLANCE: Duration = Duration::from_millis(500);
 /// Longest pause before a webcam that fails each time is tried again.
 const MAX_PAUSE: Duration = Duration::from_secs(8);
 
-/// How long a webcam may deliver nothing. In the dark some take a second for
+/// How long a webcam may deliver nothing, or nothing fit. In the dark some take a second for
 /// one frame, and some take several to start.
 const FRAME_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Largest gap in the driver's count that is taken for lost frames; a larger
 /// one is a count that began anew.
 const MAX_GAP: u32 = 1000;
+
+/// How far back in the driver's count a frame can be that comes too late: no
+/// more than there are buffers. Further back, the count began anew.
+const MAX_LATENESS: u32 = 32;
 
 /// Why there are no pictures from a webcam.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +64,10 @@ enum CaptureError {
     Unplugged { name: String },
     #[error("the webcam {name:?} failed: {source}; trying again")]
     Stream { name: String, source: StreamError },
+    #[error(
+        "the webcam {name:?} delivers nothing fit to be shown: {reason}; trying again; another size in pinhole.toml, or another webcam, may help"
+    )]
+    Unfit { name: String, reason: String },
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -70,7 +84,9 @@ impl CaptureError {
             Self::Open { .. } | Self::NoFormat { .. } | Self::Busy { .. } => {
                 State::UnusableWebcam(self.to_string())
             }
-            Self::Device { .. } | Self::Stream { .. } => State::WebcamFailed(self.to_string()),
+            Self::Device { .. } | Self::Stream { .. } | Self::Unfit { .. } => {
+                State::WebcamFailed(self.to_string())
+            }
         }
     }
 }
@@ -117,9 +133,10 @@ fn session(
     let failed = |source| webcam.failed(source);
     let mut stream = Stream::start(&webcam.device).map_err(failed)?;
     let mut last = None;
+    let mut last_fit = Instant::now();
     loop {
         let delivery = stream.next(FRAME_PATIENCE).map_err(failed)?;
-        if last.is_some_and(|last| is_older(delivery.sequence, last)) {
+        if last.is_some_and(|last| is_late(delivery.sequence, last)) {
             continue;
         }
         count(outlet, &delivery, last.replace(delivery.sequence));
@@ -128,8 +145,14 @@ fn session(
             Ok(jpeg) => {
                 outlet.publish(jpeg, delivery.captured, sequence, &webcam.in_use);
                 notice.clear();
+                last_fit = Instant::now();
             }
-            Err(unfit) => outlet.dropped(unfit),
+            Err(unfit) => {
+                outlet.dropped(&unfit);
+                if last_fit.elapsed() > FRAME_PATIENCE {
+                    return Err(webcam.unfit(&unfit));
+                }
+            }
         }
     }
 }
@@ -150,8 +173,8 @@ fn count(outlet: &mut Outlet, delivery: &Delivery<'_>, last: Option<u32>) {
 /// Whether the driver delivers a frame behind one that it took later. Linux's
 /// `uvcvideo` does that now and then, with frames of several URBs, as it copies
 /// them in parallel. It has counted as lost already.
-fn is_older(sequence: u32, last: u32) -> bool {
-    sequence.wrapping_sub(last) > u32::MAX / 2
+fn is_late(sequence: u32, last: u32) -> bool {
+    (1..=MAX_LATENESS).contains(&last.wrapping_sub(sequence))
 }
 
 /// Frames that the driver counted since `last` and did not deliver.
@@ -252,6 +275,13 @@ impl Webcam {
         })
     }
 
+    fn unfit(&self, why: &Unfit) -> CaptureError {
+        CaptureError::Unfit {
+            name: self.device.name().to_owned(),
+            reason: why.to_string(),
+        }
+    }
+
     fn failed(&self, source: StreamError) -> CaptureError {
         let name = self.device.name().to_owned();
         match source {
@@ -343,12 +373,12 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_behind_a_later_frame_is_older() {
-        assert!(is_older(75, 76));
-        assert!(is_older(u32::MAX, 0));
-        assert!(!is_older(77, 76) && !is_older(0, u32::MAX));
-        // A driver that does not count gives 0 each time.
-        assert!(!is_older(0, 0));
+    fn what_comes_behind_a_later_frame_is_late() {
+        assert!(is_late(75, 76));
+        assert!(is_late(u32::MAX, 0));
+        assert!(!is_late(77, 76) && !is_late(0, u32::MAX));
+        // A driver that does not count gives 0 each time; one may count anew.
+        assert!(!is_late(0, 0) && !is_late(0, 5000));
     }
 
     #[test]
