@@ -35,13 +35,17 @@ pub struct ClockKeeper {
 impl ClockKeeper {
     /// Sets the clock forward to the latest of what it shows, the time the
     /// image was built, and [`STEP`] after the time that was saved last; then
-    /// saves it at once.
+    /// saves it at once. A clock that shows a time behind the saved one has
+    /// run on, by a real-time clock: it is not pushed ahead of the truth.
     pub fn start(system: &mut impl System, device: Option<PathBuf>) -> Self {
         let (store, state) = open(system, device);
         let floors = [
             (build_time(system), "image build time"),
             (
-                state.clock.and_then(|saved| saved.checked_add(STEP)),
+                state
+                    .clock
+                    .filter(|saved| *saved >= system.clock())
+                    .and_then(|saved| saved.checked_add(STEP)),
                 "last saved time",
             ),
         ];

@@ -55,14 +55,19 @@ pub struct Store {
 
 impl Store {
     /// Reads the newest record. A partition without one, or with garbage in
-    /// it, gives the default state.
+    /// it, gives the default state. So does a slot that cannot be read: where
+    /// a power cut has damaged an erase block, a card answers with an error.
     ///
     /// # Errors
-    /// When the partition cannot be read.
+    /// When neither slot can be read.
     pub fn open(system: &mut impl System, device: PathBuf) -> io::Result<(Self, State)> {
-        let first = system.read_device(&device, SLOTS[0], SLOT_LEN)?;
-        let second = system.read_device(&device, SLOTS[1], SLOT_LEN)?;
-        let (slot, sequence, state) = match newest([&first, &second]) {
+        let first = system.read_device(&device, SLOTS[0], SLOT_LEN);
+        let second = system.read_device(&device, SLOTS[1], SLOT_LEN);
+        let slots = match (first, second) {
+            (Err(error), Err(_)) => return Err(error),
+            (first, second) => [first, second].map(Result::unwrap_or_default),
+        };
+        let (slot, sequence, state) = match newest(slots.each_ref().map(Vec::as_slice)) {
             Some((slot, record)) => (1 - slot, record.sequence.saturating_add(1), record.state),
             None => (0, 1, State::default()),
         };

@@ -36,6 +36,29 @@ fn a_clock_ahead_of_both_is_kept_and_saved() {
 }
 
 #[test]
+fn a_clock_that_ran_on_is_not_pushed_ahead_of_the_truth() {
+    let first = Rehearsal::machine().clock_shows(BUILD_TIME + 60).play(0);
+    let rebooted = Rehearsal::machine().state(first.state);
+    rebooted
+        .clock_shows(BUILD_TIME + 90)
+        .play(0)
+        .expect_with(&["clock:"], "INFO: clock: kept at 2026-11-22T18:01:30Z");
+}
+
+#[test]
+fn a_slot_that_cannot_be_read_leaves_the_other_one() {
+    let first = Rehearsal::machine().clock_shows(BUILD_TIME + 3600).play(0);
+    // The only save went to the first slot.
+    let damaged = Rehearsal::machine()
+        .state(first.state)
+        .unreadable(&[512 << 10]);
+    damaged.play(0).expect_with(
+        &["clock:"],
+        "INFO: clock: set to 2026-11-22T19:11:00Z (last saved time)",
+    );
+}
+
+#[test]
 fn garbage_in_the_state_partition_is_an_empty_one() {
     let garbage = StatePartition::from([(0, vec![0xA5; 4096]), (512 << 10, vec![0xFF; 4096])]);
     Rehearsal::machine().state(garbage).play(0).expect_with(

@@ -28,6 +28,7 @@ pub(crate) struct Rehearsal {
     programs_that_fail: Vec<&'static str>,
     lifetimes: VecDeque<Duration>,
     state: StatePartition,
+    unreadable: Vec<u64>,
     /// What the clock shows at uptime 0, since 1970.
     clock: Duration,
     uptime: Duration,
@@ -53,6 +54,7 @@ impl Rehearsal {
             programs_that_fail: Vec::new(),
             lifetimes: VecDeque::new(),
             state: StatePartition::new(),
+            unreadable: Vec::new(),
             clock: Duration::ZERO,
             uptime: Duration::ZERO,
             script: VecDeque::new(),
@@ -116,6 +118,12 @@ impl Rehearsal {
 
     pub(crate) fn state(mut self, state: StatePartition) -> Self {
         self.state = state;
+        self
+    }
+
+    /// Reading the state partition at these offsets gives an error.
+    pub(crate) fn unreadable(mut self, offsets: &[u64]) -> Self {
+        self.unreadable = offsets.to_vec();
         self
     }
 
@@ -289,6 +297,9 @@ impl System for Rehearsal {
 
     fn read_device(&mut self, device: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         assert_eq!(device, Path::new("/dev/vda4"));
+        if self.unreadable.contains(&offset) {
+            return Err(io::Error::other("Input/output error"));
+        }
         let mut bytes = self.state.get(&offset).cloned().unwrap_or_default();
         bytes.resize(length, 0);
         Ok(bytes)
