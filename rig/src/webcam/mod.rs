@@ -26,7 +26,10 @@ use device::Device;
 
 use crate::{
     usbredir::{Capabilities, Decoder, Encoder, Message, Packet, ProtocolError},
-    uvc::descriptor::{Identity, Transport},
+    uvc::{
+        Formats,
+        descriptor::{Identity, Transport},
+    },
 };
 
 /// What kind of webcam it is.
@@ -34,6 +37,8 @@ use crate::{
 pub struct WebcamOptions {
     /// Who it says it is.
     pub identity: Identity,
+    /// What it offers.
+    pub formats: Formats,
     /// How its pictures travel.
     pub transport: Transport,
     /// Whether each JPEG has its Huffman tables. Most real webcams leave them
@@ -45,6 +50,7 @@ impl Default for WebcamOptions {
     fn default() -> Self {
         Self {
             identity: Identity::default(),
+            formats: Formats::default(),
             transport: Transport::default(),
             huffman_tables: true,
         }
