@@ -3,20 +3,23 @@
 //! The end-to-end tests and `scripts/demo --check` both run these.
 
 use std::{
+    borrow::Cow,
     fmt,
     process::Command,
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
 use pinhole::camera::pattern;
 
 use crate::{
+    jpeg,
     process::Mark,
     qemu::kernel_time,
     scene::{CameraBox, Scene, SceneError},
     screenshot::{Screenshot, ScreenshotError},
     stamp::{self, ReadError},
-    uvc::{Format, Size},
+    uvc::{Format, Formats, Size, descriptor::Identity},
     viewer::{Part, ViewerError},
     webcam::{
         WebcamOptions,
@@ -32,6 +35,10 @@ const LIVE: Duration = Duration::from_secs(10);
 
 /// Longest guest time from plugging a webcam in to its first frame.
 const REPLUG: Duration = Duration::from_secs(5);
+
+/// How long a box is watched that should say nothing more. A service that ends
+/// over and over would be started again within it.
+const QUIET: Duration = Duration::from_secs(4);
 
 /// A promise that was not kept.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +70,8 @@ fn broken(what: impl Into<String>) -> CheckError {
 /// What came of watching a stream for a while.
 #[derive(Clone, Debug)]
 pub struct FrameFigures {
+    /// Pixels of each frame.
+    pub size: Size,
     /// Frames that arrived.
     pub frames: usize,
     /// Frames that the source made and the viewer did not get.
@@ -92,8 +101,9 @@ impl fmt::Display for FrameFigures {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "{} frames in {:.1} s, {} missed, median age {} ms, greatest {} ms",
+            "{} frames of {} in {:.1} s, {} missed, median age {} ms, greatest {} ms",
             self.frames,
+            self.size,
             self.watched.as_secs_f64(),
             self.missed,
             self.median_age().as_millis(),
@@ -102,9 +112,10 @@ impl fmt::Display for FrameFigures {
     }
 }
 
-/// Watches for `duration`: every frame is whole and in order, none comes
-/// twice, and one of the emulated webcam is byte for byte what the webcam
-/// sent.
+/// Watches for `duration`: every frame is whole, of the same size as the others
+/// and in order, and none comes twice. One of the emulated webcam is byte for
+/// byte what the webcam sent, but for the Huffman tables where it sent none;
+/// one that the box had to encode shows the stamp that it was sent with.
 ///
 /// # Errors
 /// When that is not so, or fewer than two frames a second come.
@@ -112,14 +123,20 @@ pub fn frames_arrive_untouched(
     scene: &Scene,
     duration: Duration,
 ) -> Result<FrameFigures, CheckError> {
-    let mut source = Source::of(scene);
     let mut stream = scene.wait_for_picture()?;
+    let size =
+        jpeg::size(&stream.next_part()?.jpeg).ok_or_else(|| broken("a frame that says no size"))?;
+    let source = Source::of(scene, size)?;
     let start = Instant::now();
     let mut ages = Vec::new();
     let mut missed = 0;
     let mut previous = None;
     while start.elapsed() < duration {
         let part = stream.next_part()?;
+        let seen = jpeg::size(&part.jpeg);
+        if seen != Some(size) {
+            return Err(broken(format!("a frame of {seen:?} behind one of {size}")));
+        }
         let (sequence, time) = source.verify(&part)?;
         if let Some(previous) = previous {
             if sequence <= previous {
@@ -137,6 +154,7 @@ pub fn frames_arrive_untouched(
     }
     ages.sort();
     Ok(FrameFigures {
+        size,
         frames,
         missed,
         ages,
@@ -146,34 +164,57 @@ pub fn frames_arrive_untouched(
 
 /// Whose frames are looked at.
 enum Source {
-    /// The emulated webcam's, which stamps each.
-    Webcam(Sensor),
+    /// JPEGs of the emulated webcam's, which the box passes on.
+    Passed(Sensor),
+    /// The same without Huffman tables, which the box puts in.
+    Completed(Sensor),
+    /// Pictures of the emulated webcam's that the box encodes.
+    Encoded,
     /// The box's own test pattern; the box's clock is this machine's.
     Pattern,
 }
 
 impl Source {
-    fn of(scene: &Scene) -> Self {
-        match scene.camera_box {
-            CameraBox::Virtual { .. } => Self::Webcam(Sensor::new(
-                Format::Mjpg,
-                Size {
-                    width: 640,
-                    height: 480,
-                },
-                true,
-            )),
-            CameraBox::Native(_) => Self::Pattern,
-        }
+    /// The source of the scene's frames, which are of `size`.
+    fn of(scene: &Scene, size: Size) -> Result<Self, CheckError> {
+        let webcam = match &scene.camera_box {
+            CameraBox::Virtual { webcam, .. } => webcam,
+            CameraBox::Native(_) => return Ok(Self::Pattern),
+        };
+        let webcam = webcam
+            .as_ref()
+            .ok_or_else(|| broken("no webcam is there"))?;
+        let options = webcam.options();
+        let sensor = Sensor::new(Format::Mjpg, size, options.huffman_tables);
+        // The box takes MJPG where it is offered.
+        Ok(match options.formats.as_slice().contains(&Format::Mjpg) {
+            true if options.huffman_tables => Self::Passed(sensor),
+            true => Self::Completed(sensor),
+            false => Self::Encoded,
+        })
     }
 
     /// The source's count and time of a frame that is as the source made it.
-    fn verify(&mut self, part: &Part) -> Result<(u64, SystemTime), CheckError> {
-        let Self::Webcam(sensor) = self else {
-            return Ok((part.sequence, part.captured));
+    fn verify(&self, part: &Part) -> Result<(u64, SystemTime), CheckError> {
+        let arrived = &part.jpeg;
+        let (sensor, arrived) = match self {
+            Self::Pattern => return Ok((part.sequence, part.captured)),
+            Self::Encoded => {
+                let stamp = stamp::read(arrived)?;
+                return Ok((stamp.sequence().into(), stamp.time()));
+            }
+            Self::Passed(sensor) => (sensor, Cow::from(arrived)),
+            Self::Completed(sensor) => match jpeg::huffman_tables(arrived) {
+                1 => (sensor, jpeg::without_huffman_tables(arrived).into()),
+                segments => {
+                    return Err(broken(format!(
+                        "{segments} segments with Huffman tables instead of the one to be put in"
+                    )));
+                }
+            },
         };
-        let stamp = stamp::read_comment(&part.jpeg)?;
-        if sensor.frame(stamp.sequence(), stamp.time())? != part.jpeg {
+        let stamp = stamp::read_comment(&arrived)?;
+        if sensor.frame(stamp.sequence(), stamp.time())? != *arrived {
             return Err(broken(format!(
                 "frame {} is not what the webcam sent",
                 stamp.sequence()
@@ -297,6 +338,68 @@ pub fn replugged_webcam_resumes(scene: &mut Scene) -> Result<String, CheckError>
         "pictures again {:.2} s of guest time after the plug",
         took.as_secs_f64()
     ))
+}
+
+/// A webcam that offers nothing that the box can use is named with what it
+/// offers; one that is good then brings pictures, without a new boot.
+///
+/// # Errors
+/// When that is not so.
+pub fn unusable_webcam_is_named(scene: &mut Scene) -> Result<String, CheckError> {
+    let useless = WebcamOptions {
+        identity: Identity {
+            product_name: "depth sensor".to_owned(),
+            ..Identity::default()
+        },
+        formats: Formats::new(Format::Y16, []),
+        ..WebcamOptions::default()
+    };
+    let before = scene.console().mark();
+    scene.plug_in(useless)?;
+    let (told, mark) = scene.wait_for_box("has no usable format", before)?;
+    for needed in [
+        "depth sensor",
+        "it offers Y16,",
+        "MJPG or YUYV",
+        "plug another",
+    ] {
+        if !told.contains(needed) {
+            return Err(broken(format!("{needed:?} is not in the line {told:?}")));
+        }
+    }
+    scene.unplug();
+    scene.wait_for_box("USB disconnect", mark)?;
+    scene.plug_in(WebcamOptions::default())?;
+    scene.wait_for_box("camera: first frame: MJPG", mark)?;
+    scene.wait_for_picture()?;
+    Ok(format!("told in one line ({told}), then a picture"))
+}
+
+/// The box says what is wrong, in one line with all of `wanted`, and says it
+/// once: it goes on trying and does not start its camera service anew.
+///
+/// # Errors
+/// When that is not so.
+pub fn fault_is_told_once(scene: &Scene, wanted: &[&str]) -> Result<String, CheckError> {
+    let (first, others) = wanted.split_first().unwrap_or((&"", &[]));
+    let (told, _) = scene.wait_for_box(first, Mark::default())?;
+    if let Some(lacking) = others.iter().find(|other| !told.contains(**other)) {
+        return Err(broken(format!("{lacking:?} is not in the line {told:?}")));
+    }
+    thread::sleep(QUIET);
+    scene.require_running()?;
+    let console = scene.console();
+    let said = console.lines_with("pinhole: camera: ", Mark::default());
+    let starts = console.lines_with("init: camera: started", Mark::default());
+    let repeated = said.iter().filter(|line| line.contains(first)).count();
+    if repeated > 1 || starts.len() > 1 {
+        return Err(broken(format!(
+            "said {repeated} times, by a service that was started {} times:\n{}",
+            starts.len(),
+            said.join("\n")
+        )));
+    }
+    Ok(told)
 }
 
 /// The relay is killed and started again: pictures come back though nobody

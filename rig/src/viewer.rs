@@ -15,6 +15,9 @@ use ureq::{
 /// Most bytes of one part that are read.
 const MAX_PART_LEN: u64 = 32 << 20;
 
+/// Longest time that one stream is watched: a stream that hangs must end.
+const LONGEST_WATCH: Duration = Duration::from_secs(300);
+
 /// Someone who looks at a relay's cameras.
 #[derive(Clone, Debug)]
 pub struct Viewer {
@@ -74,7 +77,8 @@ pub enum ViewerError {
 
 impl Viewer {
     /// A viewer of the relay at `origin`, `https://HOST:PORT`, which trusts
-    /// only the PEM `certificate`. No read waits longer than `patience`.
+    /// only the PEM `certificate`. It waits `patience` for an answer, and
+    /// watches a stream for five minutes at the most.
     ///
     /// # Errors
     /// When the certificate does not parse.
@@ -88,22 +92,13 @@ impl Viewer {
             .http_status_as_error(false)
             .timeout_connect(Some(patience))
             .timeout_recv_response(Some(patience))
+            .timeout_recv_body(Some(LONGEST_WATCH))
             .build()
             .new_agent();
         Ok(Self {
             agent,
             origin: origin.to_owned(),
         })
-    }
-
-    /// The whole body of `path`.
-    ///
-    /// # Errors
-    /// When the relay answers with anything but 200.
-    pub fn get(&self, path: &str) -> Result<Vec<u8>, ViewerError> {
-        let mut body = Vec::new();
-        self.open(path)?.take(MAX_PART_LEN).read_to_end(&mut body)?;
-        Ok(body)
     }
 
     /// The stream of a camera.

@@ -16,7 +16,10 @@ pub enum Format {
 /// The formats that a camera offers, at least one. A descriptor's bFormatIndex
 /// counts them from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Formats(Vec<Format>);
+pub struct Formats(
+    /// Never empty.
+    Vec<Format>,
+);
 
 /// Pixels of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -132,6 +135,12 @@ impl Size {
     }
 }
 
+impl fmt::Display for Size {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}x{}", self.width, self.height)
+    }
+}
+
 impl fmt::Display for Format {
     /// V4L2's name, which ends its `V4L2_PIX_FMT_`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -145,13 +154,9 @@ impl fmt::Display for Format {
 
 impl fmt::Display for Mode {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Size { width, height } = self.size;
+        let Self { format, size, .. } = self;
         let rate = 1.0 / self.period().as_secs_f64();
-        write!(
-            formatter,
-            "{} {width}x{height} at {rate:.0} fps",
-            self.format
-        )
+        write!(formatter, "{format} {size} at {rate:.0} fps")
     }
 }
 
