@@ -29,6 +29,13 @@ const BOOT_PATIENCE: Duration = Duration::from_secs(300);
 /// How long a viewer waits for anything.
 pub const VIEWER_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a stream may show nothing before something else is looked at: the
+/// relay keeps one open whose box has ended.
+const GLANCE: Duration = Duration::from_secs(10);
+
+/// Longest time that a stream is watched.
+const LONGEST_WATCH: Duration = Duration::from_secs(300);
+
 /// Pause between two tries to see something.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -160,14 +167,15 @@ impl Scene {
     /// When any of it fails.
     pub fn start(options: &SceneOptions, progress: &dyn Fn(&str)) -> Result<Self, SceneError> {
         let directory = &options.directory;
+        let port = match options.port {
+            0 => free_tcp_port()?,
+            port => free_for_viewers(port)?,
+        };
         let lock = empty_directory(directory)?;
         let settings = RelaySettings {
             binary: options.relay.clone(),
             directory: directory.clone(),
-            listen: loopback(match options.port {
-                0 => free_tcp_port()?,
-                port => free_for_viewers(port)?,
-            }),
+            listen: loopback(port),
             tunnel_listen: loopback(free_udp_port()?),
         };
         let host = match options.camera_box {
@@ -256,17 +264,21 @@ impl Scene {
     pub fn wait_for_picture(&self) -> Result<Stream, SceneError> {
         let deadline = Instant::now() + BOOT_PATIENCE;
         loop {
-            let opened = self.viewer.watch(CAMERA).and_then(|mut stream| {
-                stream.next_part()?;
-                Ok(stream)
-            });
-            match opened {
+            let seen = self.live_stream(GLANCE);
+            match seen.and_then(|_| self.live_stream(LONGEST_WATCH)) {
                 Ok(stream) => return Ok(stream),
                 Err(error) if Instant::now() > deadline => return Err(error.into()),
                 Err(_) => self.require_running()?,
             }
             thread::sleep(RETRY);
         }
+    }
+
+    /// The camera's stream, behind its first frame.
+    fn live_stream(&self, longest: Duration) -> Result<Stream, ViewerError> {
+        let mut stream = self.viewer.watch(CAMERA, longest)?;
+        stream.next_part()?;
+        Ok(stream)
     }
 
     /// Waits for a line of the box's console.

@@ -15,9 +15,6 @@ use ureq::{
 /// Most bytes of one part that are read.
 const MAX_PART_LEN: u64 = 32 << 20;
 
-/// Longest time that one stream is watched: a stream that hangs must end.
-const LONGEST_WATCH: Duration = Duration::from_secs(300);
-
 /// Someone who looks at a relay's cameras.
 #[derive(Clone, Debug)]
 pub struct Viewer {
@@ -77,8 +74,7 @@ pub enum ViewerError {
 
 impl Viewer {
     /// A viewer of the relay at `origin`, `https://HOST:PORT`, which trusts
-    /// only the PEM `certificate`. It waits `patience` for an answer, and
-    /// watches a stream for five minutes at the most.
+    /// only the PEM `certificate`. It waits `patience` for an answer.
     ///
     /// # Errors
     /// When the certificate does not parse.
@@ -92,7 +88,6 @@ impl Viewer {
             .http_status_as_error(false)
             .timeout_connect(Some(patience))
             .timeout_recv_response(Some(patience))
-            .timeout_recv_body(Some(LONGEST_WATCH))
             .build()
             .new_agent();
         Ok(Self {
@@ -101,12 +96,13 @@ impl Viewer {
         })
     }
 
-    /// The stream of a camera.
+    /// The stream of a camera. It breaks off after `longest`, so that one that
+    /// hangs is not waited for for ever.
     ///
     /// # Errors
     /// When the relay answers with anything but 200.
-    pub fn watch(&self, camera: &str) -> Result<Stream, ViewerError> {
-        let mut body = BufReader::new(self.open(&format!("/{camera}/stream"))?);
+    pub fn watch(&self, camera: &str, longest: Duration) -> Result<Stream, ViewerError> {
+        let mut body = BufReader::new(self.open(&format!("/{camera}/stream"), longest)?);
         let mut line = String::new();
         body.read_line(&mut line)?;
         if line != "--pinholeframe\r\n" {
@@ -115,9 +111,11 @@ impl Viewer {
         Ok(Stream { body })
     }
 
-    fn open(&self, path: &str) -> Result<BodyReader<'static>, ViewerError> {
+    fn open(&self, path: &str, longest: Duration) -> Result<BodyReader<'static>, ViewerError> {
         let url = format!("{}{path}", self.origin);
-        let response = self.agent.get(&url).call().map_err(|source| {
+        let request = self.agent.get(&url).config();
+        let request = request.timeout_recv_body(Some(longest)).build();
+        let response = request.call().map_err(|source| {
             let url = url.clone();
             ViewerError::Request {
                 url,

@@ -62,6 +62,8 @@ struct Arguments {
 /// What is done is printed, with the time it took.
 struct Progress {
     start: Instant,
+    /// Whether Ctrl-C was pressed.
+    stopped: Arc<AtomicBool>,
 }
 
 impl Progress {
@@ -70,10 +72,16 @@ impl Progress {
         print(&format!("[{elapsed:6.1} s] {what}"));
     }
 
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
     /// Prints what a check saw; whether it passed.
     fn check(&self, name: &str, outcome: Result<String, CheckError>) -> bool {
         match &outcome {
             Ok(seen) => self.say(&format!("ok      {name}: {seen}")),
+            // It had no chance.
+            Err(_) if self.is_stopped() => {}
             Err(error) => self.say(&format!("FAILED  {name}: {error}")),
         }
         outcome.is_ok()
@@ -89,10 +97,10 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let progress = Progress {
         start: Instant::now(),
+        stopped: Arc::default(),
     };
-    let stopped = Arc::new(AtomicBool::new(false));
-    let outcome = stop_on_signals(&stopped).and_then(|()| run(&arguments, &progress));
-    if stopped.load(Ordering::SeqCst) {
+    let outcome = stop_on_signals(&progress.stopped).and_then(|()| run(&arguments, &progress));
+    if progress.is_stopped() {
         progress.say("stopped");
         return match arguments.check {
             true => ExitCode::FAILURE,
@@ -196,6 +204,9 @@ fn check(mut scene: Scene, progress: &Progress) -> Result<bool, CheckError> {
         drop(scene);
         let boot = figures::boot(&options).map(|boot| boot.to_string());
         passed &= progress.check("boot, in guest time", boot);
+        if progress.is_stopped() {
+            return Ok(false);
+        }
         progress.say(&figures::sizes(image)?);
     }
     progress.say(&figures::load()?);

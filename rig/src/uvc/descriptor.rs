@@ -131,9 +131,6 @@ mod subtype {
 const CAMERA_TERMINAL: u8 = 1;
 const STREAMING_TERMINAL: u8 = 2;
 
-/// What a four-character code becomes a GUID with.
-const GUID_BEHIND_CODE: &[u8; 12] = b"\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71";
-
 /// A descriptor under construction; its first byte, the length, is put in at
 /// the end.
 struct Descriptor(Vec<u8>);
@@ -272,8 +269,8 @@ fn control_interface() -> Vec<u8> {
 /// isochronous one to setting 1, so that setting 0 takes no bandwidth (2.4.3).
 fn streaming_interface(formats: &Formats, transport: Transport) -> Vec<u8> {
     let offered = formats.as_slice();
-    let described = (1..).zip(offered).map(|(index, it)| format(index, *it));
-    let described = described.collect::<Vec<_>>().concat();
+    let described = (1..).zip(offered);
+    let described: Vec<u8> = described.flat_map(|(i, it)| format(i, *it)).collect();
     let head = Descriptor::class_specific(subtype::VS_INPUT_HEADER)
         .u8(offered.len() as u8)
         .u16((13 + offered.len() + described.len()) as u16)
@@ -315,12 +312,13 @@ fn endpoint(transport: Transport) -> Vec<u8> {
 /// A format with its frames and colours (payload documents, section 3).
 fn format(index: u8, format: Format) -> Vec<u8> {
     const DEFAULT_FRAME: u8 = 2;
+    /// What makes a GUID of a four-character code.
+    const BEHIND_CODE: &[u8; 12] = b"\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71";
     let frames = SIZES.len() as u8;
-    let uncompressed = |code: &[u8; 4]| {
+    let uncompressed = |code: &[u8]| {
         let head = Descriptor::class_specific(subtype::VS_FORMAT_UNCOMPRESSED)
             .bytes(&[index, frames])
-            .bytes(code)
-            .bytes(GUID_BEHIND_CODE)
+            .bytes(&[code, &BEHIND_CODE[..]].concat())
             .u8(16); // bBitsPerPixel
         (head, subtype::VS_FRAME_UNCOMPRESSED)
     };
@@ -332,8 +330,7 @@ fn format(index: u8, format: Format) -> Vec<u8> {
             subtype::VS_FRAME_MJPEG,
         ),
         Format::Yuyv => uncompressed(b"YUY2"),
-        // As Linux knows it (include/linux/usb/uvc.h).
-        Format::Y16 => uncompressed(b"Y16 "),
+        Format::Y16 => uncompressed(b"Y16 "), // Linux, include/linux/usb/uvc.h
     };
     let head = head
         .u8(DEFAULT_FRAME)
@@ -423,8 +420,7 @@ mod tests {
         let lengths: Vec<_> = walk(&bytes).iter().map(|it| it.len()).collect();
         let mjpg = [11, frame, frame, frame, 6];
         let raw = [27, frame, frame, frame, 6];
-        let head = [9, 8, 9, 13, 18, 9, 9, 16];
-        let expected = [&head[..], &mjpg, &raw, &raw, &[7]].concat();
+        let expected = [&[9, 8, 9, 13, 18, 9, 9, 16], &mjpg[..], &raw, &raw, &[7]].concat();
         assert_eq!(lengths, expected);
     }
 

@@ -1,0 +1,241 @@
+//! What the whole of pinhole promises, checked as its users would see it.
+//!
+//! The end-to-end tests and `scripts/demo --check` both run these.
+
+mod faults;
+mod frames;
+
+use std::{
+    process::Command,
+    time::{Duration, Instant, SystemTime},
+};
+
+pub use faults::{fault_is_told_once, unusable_webcam_is_named};
+pub use frames::{FrameFigures, frames_arrive_untouched};
+
+use pinhole::camera::pattern;
+
+use crate::{
+    process::Mark,
+    qemu::kernel_time,
+    scene::{CameraBox, Scene, SceneError},
+    screenshot::{Screenshot, ScreenshotError},
+    stamp::{self, ReadError},
+    viewer::ViewerError,
+    webcam::{WebcamOptions, frame::FrameError},
+};
+
+/// Frames that ffmpeg is to read.
+const FFMPEG_FRAMES: usize = 30;
+
+/// Oldest picture that a live page may show.
+const LIVE: Duration = Duration::from_secs(10);
+
+/// Longest guest time from plugging a webcam in to its first frame.
+const REPLUG: Duration = Duration::from_secs(5);
+
+/// A promise that was not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The scene fell apart.
+    #[error(transparent)]
+    Scene(#[from] SceneError),
+    /// The viewer did not get what it asked for.
+    #[error(transparent)]
+    Viewer(#[from] ViewerError),
+    /// A picture has no stamp.
+    #[error("a picture without its webcam's stamp: {0}")]
+    Stamp(#[from] ReadError),
+    /// The webcam cannot take its picture again.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The page could not be looked at.
+    #[error(transparent)]
+    Screenshot(#[from] ScreenshotError),
+    /// What was seen is not what was promised.
+    #[error("{0}")]
+    Broken(String),
+}
+
+fn broken(what: impl Into<String>) -> CheckError {
+    CheckError::Broken(what.into())
+}
+
+/// ffmpeg reads 30 frames and has nothing to complain about.
+///
+/// # Errors
+/// When it has.
+pub fn ffmpeg_reads_frames(scene: &Scene) -> Result<String, CheckError> {
+    let output = Command::new("ffmpeg")
+        .args([
+            "-nostdin",
+            "-loglevel",
+            "warning",
+            "-tls_verify",
+            "1",
+            "-ca_file",
+        ])
+        .arg(scene.relay.settings().certificate())
+        .args(["-rw_timeout", "60000000", "-i"])
+        .arg(format!("{}/stream", scene.page()))
+        .args([
+            "-frames:v",
+            &FFMPEG_FRAMES.to_string(),
+            "-f",
+            "framecrc",
+            "-",
+        ])
+        .output()
+        .map_err(|error| broken(format!("ffmpeg cannot be started: {error}")))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() || !said.trim().is_empty() {
+        return Err(broken(format!(
+            "ffmpeg ({}): {}",
+            output.status,
+            said.trim()
+        )));
+    }
+    // One line a frame, behind the lines that describe the stream.
+    let listed = String::from_utf8_lossy(&output.stdout);
+    let frames = listed.lines().filter(|line| !line.starts_with('#')).count();
+    if frames != FFMPEG_FRAMES {
+        return Err(broken(format!(
+            "ffmpeg read {frames} frames, not {FFMPEG_FRAMES}"
+        )));
+    }
+    Ok(format!("{frames} frames, nothing on standard error"))
+}
+
+/// Chromium shows the live picture on the camera's page: the pattern's bars in
+/// their colours, with a stamp of just now below them.
+///
+/// # Errors
+/// When it does not.
+pub fn page_shows_picture(scene: &Scene) -> Result<String, CheckError> {
+    let screenshot = Screenshot::take(&scene.page(), &scene.directory)?;
+    let area = screenshot
+        .find_bars(&pattern::BARS)
+        .ok_or_else(|| broken("the page does not show the pattern's colour bars"))?;
+    let width = area.right - area.left;
+    let shown = format!("bars of {width} px at {},{}", area.left, area.top);
+    if matches!(scene.camera_box, CameraBox::Native(_)) {
+        return Ok(shown);
+    }
+    // The picture as it was sent, out of the page's pixels.
+    let (sent_width, sent_height) = (640, 480);
+    let luma: Vec<u8> = (0..sent_width * sent_height)
+        .map(|pixel| {
+            let (x, y) = (pixel % sent_width, pixel / sent_width);
+            let scaled = |position: usize| (2 * position + 1) * width / (2 * sent_width);
+            let [red, green, blue] = screenshot.colour(area.left + scaled(x), area.top + scaled(y));
+            ((u32::from(red) + u32::from(green) + u32::from(blue)) / 3) as u8
+        })
+        .collect();
+    let stamp = stamp::read_luma(sent_width, sent_height, &luma)?;
+    let age = stamp.time().elapsed().unwrap_or_default();
+    if age > LIVE {
+        return Err(broken(format!(
+            "the page shows a picture that is {age:?} old"
+        )));
+    }
+    Ok(format!(
+        "{shown}, picture {} taken {:.1} s before",
+        stamp.sequence(),
+        age.as_secs_f64()
+    ))
+}
+
+/// The plug is pulled and put back: the same viewer sees live pictures again,
+/// within 5 s of the guest's time from when its USB port noticed.
+///
+/// # Errors
+/// When it does not.
+pub fn replugged_webcam_resumes(scene: &mut Scene) -> Result<String, CheckError> {
+    let mut stream = scene.wait_for_picture()?;
+    let before = scene.console().mark();
+    scene.unplug();
+    scene.wait_for_box("USB disconnect", before)?;
+    scene.plug_in(WebcamOptions::default())?;
+    let plugged_at = SystemTime::now();
+    let (noticed, mark) = scene.wait_for_box("new high-speed USB device", before)?;
+    let (resumed, _) = scene.wait_for_box("camera: first frame", mark)?;
+    loop {
+        let part = stream.next_part()?;
+        if stamp::read_comment(&part.jpeg)?.time() > plugged_at {
+            break;
+        }
+    }
+    let took = guest_time(&resumed)?.saturating_sub(guest_time(&noticed)?);
+    if took > REPLUG {
+        return Err(broken(format!(
+            "pictures came back after {took:?} of guest time"
+        )));
+    }
+    Ok(format!(
+        "pictures again {:.2} s of guest time after the plug",
+        took.as_secs_f64()
+    ))
+}
+
+/// The relay is killed and started again: pictures come back though nobody
+/// touches the box.
+///
+/// # Errors
+/// When they do not.
+pub fn relay_comes_back(scene: &mut Scene) -> Result<String, CheckError> {
+    scene.relay.restart().map_err(SceneError::from)?;
+    let start = Instant::now();
+    scene.wait_for_picture()?.next_part()?;
+    Ok(format!(
+        "a picture {:.1} s after the relay was back",
+        start.elapsed().as_secs_f64()
+    ))
+}
+
+/// The box's power is cut. It boots with a clock that starts in 1970, as a Pi
+/// has none of its own, and connects again all the same.
+///
+/// # Errors
+/// When it does not.
+pub fn box_survives_power_cut(scene: &mut Scene) -> Result<String, CheckError> {
+    let first = clock_at_boot(scene)?;
+    scene.power_cycle()?;
+    let start = Instant::now();
+    scene.wait_for_box("mounts ready", Mark::default())?;
+    scene.plug_in(WebcamOptions::default())?;
+    scene.wait_for_picture()?.next_part()?;
+    let second = clock_at_boot(scene)?;
+    if second <= first {
+        return Err(broken(format!(
+            "the clock started at {first}, then at {second}"
+        )));
+    }
+    Ok(format!(
+        "a picture {:.1} s after power came back; clock set to {first}, then {second}",
+        start.elapsed().as_secs_f64(),
+    ))
+}
+
+/// What pid 1 set the clock to, as it says it: times that sort as text.
+fn clock_at_boot(scene: &Scene) -> Result<String, CheckError> {
+    let said = scene
+        .console()
+        .lines_with("clock: set to ", Mark::default());
+    let line = said
+        .first()
+        .ok_or_else(|| broken("the box did not set its clock"))?;
+    let (_, time) = line.split_once("clock: set to ").unwrap_or_default();
+    let time = time.split_whitespace().next().unwrap_or_default();
+    if time < "2026" {
+        return Err(broken(format!("the box's clock was set to {time}")));
+    }
+    Ok(time.to_owned())
+}
+
+/// The guest's time on a line of its console.
+///
+/// # Errors
+/// When the line has none.
+pub fn guest_time(line: &str) -> Result<Duration, CheckError> {
+    kernel_time(line).ok_or_else(|| broken(format!("no guest time on {line:?}")))
+}
