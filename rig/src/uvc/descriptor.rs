@@ -269,8 +269,8 @@ fn control_interface() -> Vec<u8> {
 /// isochronous one to setting 1, so that setting 0 takes no bandwidth (2.4.3).
 fn streaming_interface(formats: &Formats, transport: Transport) -> Vec<u8> {
     let offered = formats.as_slice();
-    let described = (1..).zip(offered);
-    let described: Vec<u8> = described.flat_map(|(i, it)| format(i, *it)).collect();
+    let indexed = (1..).zip(offered);
+    let described: Vec<u8> = indexed.flat_map(|(i, it)| format(i, *it)).collect();
     let head = Descriptor::class_specific(subtype::VS_INPUT_HEADER)
         .u8(offered.len() as u8)
         .u16((13 + offered.len() + described.len()) as u16)
@@ -314,10 +314,9 @@ fn format(index: u8, format: Format) -> Vec<u8> {
     const DEFAULT_FRAME: u8 = 2;
     /// What makes a GUID of a four-character code.
     const BEHIND_CODE: &[u8; 12] = b"\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71";
-    let frames = SIZES.len() as u8;
     let uncompressed = |code: &[u8]| {
         let head = Descriptor::class_specific(subtype::VS_FORMAT_UNCOMPRESSED)
-            .bytes(&[index, frames])
+            .bytes(&[index, SIZES.len() as u8])
             .bytes(&[code, &BEHIND_CODE[..]].concat())
             .u8(16); // bBitsPerPixel
         (head, subtype::VS_FRAME_UNCOMPRESSED)
@@ -325,7 +324,7 @@ fn format(index: u8, format: Format) -> Vec<u8> {
     let (head, frame_subtype) = match format {
         Format::Mjpg => (
             Descriptor::class_specific(subtype::VS_FORMAT_MJPEG)
-                .bytes(&[index, frames])
+                .bytes(&[index, SIZES.len() as u8])
                 .u8(0), // bmFlags: samples differ in size
             subtype::VS_FRAME_MJPEG,
         ),
