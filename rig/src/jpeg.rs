@@ -4,7 +4,9 @@
 //! It is the rig's own walk, so that a fault in the one under test shows.
 //! Markers are those of ITU-T T.81 annex B.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
+
+use crate::uvc::Size;
 
 /// Application segment 0, JFIF's.
 const APP0: u8 = 0xE0;
@@ -12,6 +14,8 @@ const APP0: u8 = 0xE0;
 const COM: u8 = 0xFE;
 /// Define Huffman tables.
 const DHT: u8 = 0xC4;
+/// Start of frame, baseline to progressive, with Huffman codes.
+const FRAMES: RangeInclusive<u8> = 0xC0..=0xC2;
 /// Start of scan.
 const SOS: u8 = 0xDA;
 /// FF, the marker's code, and two bytes of length.
@@ -69,6 +73,24 @@ pub fn comments(jpeg: &[u8]) -> impl Iterator<Item = &str> {
         })
 }
 
+/// The size that the frame header (SOF) says.
+pub fn size(jpeg: &[u8]) -> Option<Size> {
+    let frame = segments(jpeg).find(|segment| FRAMES.contains(&segment.marker))?;
+    // The length, and the bits of a sample, come before.
+    let size = jpeg.get(frame.range)?.get(5..9)?;
+    Some(Size {
+        height: u16::from_be_bytes([size[0], size[1]]),
+        width: u16::from_be_bytes([size[2], size[3]]),
+    })
+}
+
+/// How many segments define Huffman tables.
+pub fn huffman_tables(jpeg: &[u8]) -> usize {
+    segments(jpeg)
+        .filter(|segment| segment.marker == DHT)
+        .count()
+}
+
 /// `jpeg` without its Huffman tables, as most webcams send it.
 pub fn without_huffman_tables(jpeg: &[u8]) -> Vec<u8> {
     let mut stripped = Vec::with_capacity(jpeg.len());
@@ -107,6 +129,17 @@ mod tests {
     fn tables_go_from_the_headers_alone() {
         let stripped = without_huffman_tables(&sample(&[TABLES, APP0_SEGMENT, TABLES]));
         assert_eq!(stripped, sample(&[APP0_SEGMENT]));
+        assert_eq!(huffman_tables(&sample(&[TABLES, APP0_SEGMENT, TABLES])), 2);
+        assert_eq!(huffman_tables(&stripped), 0);
+    }
+
+    #[test]
+    fn the_size_is_that_of_the_frame_header() {
+        let frame = b"\xFF\xC0\x00\x0A\x08\x00\xF0\x01\x40\x01\x00\x00";
+        let read = size(&sample(&[APP0_SEGMENT, frame])).unwrap();
+        assert_eq!((read.width, read.height), (320, 240));
+        assert_eq!(size(&sample(&[b"\xFF\xC0\x00\x03\x08"])), None);
+        assert_eq!(size(&sample(&[TABLES])), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     io::{self, BufRead as _, BufReader, Read, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
     thread,
     time::{Duration, Instant},
 };
@@ -17,11 +17,17 @@ const KEPT_LINES: usize = 20_000;
 /// Lines of the log that an error shows.
 const SHOWN_LINES: usize = 25;
 
+/// The children of this program, for [`stop_all`].
+static CHILDREN: Mutex<Children> = Mutex::new(Children {
+    started: Vec::new(),
+    stopped: false,
+});
+
 /// A running child. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Process {
     name: &'static str,
-    child: Child,
+    child: Arc<Mutex<Child>>,
     log: PathBuf,
     output: Arc<Output>,
 }
@@ -29,6 +35,11 @@ pub struct Process {
 /// A place in a child's output: what comes behind it can be waited for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(u64);
+
+struct Children {
+    started: Vec<Weak<Mutex<Child>>>,
+    stopped: bool,
+}
 
 #[derive(Debug, Default)]
 struct Output {
@@ -63,6 +74,22 @@ pub enum ProcessError {
         /// Why.
         source: io::Error,
     },
+    /// None is started any more.
+    #[error("{name} is not started: everything is being stopped")]
+    Stopped {
+        /// The child's name.
+        name: &'static str,
+    },
+    /// It has ended.
+    #[error("{name} has ended; the end of {log}:\n{tail}")]
+    Ended {
+        /// The child's name.
+        name: &'static str,
+        /// The log's path.
+        log: PathBuf,
+        /// The last lines of it.
+        tail: String,
+    },
     /// A line did not come.
     #[error("{name} did not say {wanted:?} {reason}; the end of {log}:\n{tail}")]
     NoLine {
@@ -83,7 +110,7 @@ impl Process {
     /// Starts `command` under a `name` for messages, its output going to `log`.
     ///
     /// # Errors
-    /// When the program or its log cannot be started.
+    /// When the program or its log cannot be started, or [`stop_all`] was called.
     pub fn start(
         name: &'static str,
         command: &mut Command,
@@ -93,21 +120,21 @@ impl Process {
             path: log.to_owned(),
             source,
         })?;
-        let mut child = command
+        command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|source| ProcessError::Start {
-                program: command.get_program().to_string_lossy().into_owned(),
-                source,
-            })?;
+            .stderr(Stdio::piped());
+        let child = spawn(name, command)?;
+        let (stdout, stderr) = {
+            let mut child = lock(&child);
+            (child.stdout.take(), child.stderr.take())
+        };
         let output = Arc::new(Output::default());
         let log_file = Arc::new(log_file);
-        if let Some(pipe) = child.stdout.take() {
+        if let Some(pipe) = stdout {
             output.follow(pipe, Arc::clone(&log_file));
         }
-        if let Some(pipe) = child.stderr.take() {
+        if let Some(pipe) = stderr {
             output.follow(pipe, log_file);
         }
         Ok(Self {
@@ -171,22 +198,69 @@ impl Process {
             .collect()
     }
 
-    /// The child's process id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
+    /// Whether the child still runs.
+    pub fn is_running(&self) -> bool {
+        matches!(lock(&self.child).try_wait(), Ok(None))
     }
 
-    /// Whether the child still runs.
-    pub fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+    /// Passes if the child still runs.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn require_running(&self) -> Result<(), ProcessError> {
+        if self.is_running() {
+            return Ok(());
+        }
+        Err(ProcessError::Ended {
+            name: self.name,
+            log: self.log.clone(),
+            tail: self.output.lock().tail(),
+        })
     }
 
     /// Kills the child at once and waits for its end.
-    pub fn kill(&mut self) {
-        // Either it runs and is killed, or it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub fn kill(&self) {
+        kill(&self.child);
     }
+}
+
+/// Kills every child of this program and lets none start any more, so that
+/// whoever waits for one waits no longer. For a thread that was told to end it
+/// all, whatever the others are at.
+pub fn stop_all() {
+    let mut children = lock(&CHILDREN);
+    children.stopped = true;
+    for child in children.started.drain(..) {
+        if let Some(child) = child.upgrade() {
+            kill(&child);
+        }
+    }
+}
+
+fn spawn(name: &'static str, command: &mut Command) -> Result<Arc<Mutex<Child>>, ProcessError> {
+    let mut children = lock(&CHILDREN);
+    if children.stopped {
+        return Err(ProcessError::Stopped { name });
+    }
+    let child = command.spawn().map_err(|source| ProcessError::Start {
+        program: command.get_program().to_string_lossy().into_owned(),
+        source,
+    })?;
+    let child = Arc::new(Mutex::new(child));
+    children.started.retain(|child| child.strong_count() > 0);
+    children.started.push(Arc::downgrade(&child));
+    Ok(child)
+}
+
+fn kill(child: &Mutex<Child>) {
+    let mut child = lock(child);
+    // Either it runs and is killed, or it has ended already.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Process {
@@ -216,7 +290,7 @@ impl Output {
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.lines)
     }
 }
 
@@ -272,13 +346,14 @@ mod tests {
 
     #[test]
     fn a_silent_child_is_given_up_and_killed() {
-        let mut process = shell("exec sleep 600");
+        let process = shell("exec sleep 600");
         let error = process
             .wait_for("x", Mark::default(), Duration::from_millis(50))
             .unwrap_err();
         assert!(error.to_string().contains("within 0 s"), "{error}");
-        assert!(process.is_running());
+        assert!(process.require_running().is_ok());
         process.kill();
-        assert!(!process.is_running());
+        let error = process.require_running().unwrap_err().to_string();
+        assert!(error.starts_with("shell has ended"), "{error}");
     }
 }

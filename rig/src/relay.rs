@@ -50,6 +50,9 @@ pub enum RelayError {
         /// Why.
         source: io::Error,
     },
+    /// It refused to start.
+    #[error("the relay does not start: {0}")]
+    Start(String),
     /// It refused to add a camera.
     #[error("pinhole-relay camera add failed: {0}")]
     Enrol(String),
@@ -115,7 +118,15 @@ impl Relay {
             .arg("--state")
             .arg(settings.state());
         let process = Process::start("the relay", &mut command, &log)?;
-        process.wait_for("ready: ", Mark::default(), PATIENCE)?;
+        if let Err(silence) = process.wait_for("ready: ", Mark::default(), PATIENCE) {
+            // What it says last, in its own name, is why.
+            const ITS_NAME: &str = "pinhole-relay: ";
+            let said = process.lines_with(ITS_NAME, Mark::default());
+            let reason = said.last().and_then(|line| line.strip_prefix(ITS_NAME));
+            return Err(reason.map_or(silence.into(), |reason| {
+                RelayError::Start(reason.to_owned())
+            }));
+        }
         Ok(Self {
             settings: settings.clone(),
             process,

@@ -2,16 +2,18 @@
 //! viewer.
 
 use std::{
-    fs, io,
+    fs::{self, File, TryLockError},
+    io,
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
 use crate::{
     process::{Mark, Process, ProcessError},
-    qemu::{Machine, MachineError, MachineOptions},
+    qemu::{HOST_ADDRESS, Machine, MachineError, MachineOptions},
     relay::{Relay, RelayError, RelaySettings},
     viewer::{Stream, Viewer, ViewerError},
     webcam::{Webcam, WebcamOptions},
@@ -27,8 +29,18 @@ const BOOT_PATIENCE: Duration = Duration::from_secs(300);
 /// How long a viewer waits for anything.
 pub const VIEWER_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a stream may show nothing before something else is looked at: the
+/// relay keeps one open whose box has ended.
+const GLANCE: Duration = Duration::from_secs(10);
+
+/// Longest time that a stream is watched.
+const LONGEST_WATCH: Duration = Duration::from_secs(300);
+
 /// Pause between two tries to see something.
 const RETRY: Duration = Duration::from_millis(250);
+
+/// The box's one file of settings.
+const PINHOLE_TOML: &str = "pinhole.toml";
 
 /// What the scene is made of.
 #[derive(Clone, Debug)]
@@ -37,7 +49,9 @@ pub struct SceneOptions {
     pub relay: PathBuf,
     /// The box.
     pub camera_box: BoxKind,
-    /// Where everything is kept; made anew.
+    /// Text for the end of `pinhole.toml`, behind the enrolment.
+    pub settings: String,
+    /// Where everything is kept. What is there from before is deleted.
     pub directory: PathBuf,
     /// Port for viewers; 0 for any that is free.
     pub port: u16,
@@ -71,7 +85,10 @@ pub struct Scene {
     pub viewer: Viewer,
     /// Where everything is kept.
     pub directory: PathBuf,
+    /// The `pinhole.toml` that the box was switched on with at first.
+    pub pinhole_toml: String,
     options: SceneOptions,
+    _lock: File,
 }
 
 /// A box that is switched on.
@@ -80,7 +97,7 @@ pub enum CameraBox {
     /// A virtual machine and what is plugged into it.
     Virtual {
         /// The machine.
-        machine: Machine,
+        machine: Box<Machine>,
         /// Its webcam, if one is plugged in.
         webcam: Option<Webcam>,
     },
@@ -114,17 +131,30 @@ pub enum SceneError {
         /// Why.
         source: io::Error,
     },
+    /// Another scene is kept there.
+    #[error("{} is in use by another demo or test: stop that one first", .0.display())]
+    DirectoryInUse(PathBuf),
+    /// The port for viewers cannot be had.
+    #[error(
+        "port {port} cannot be used: {source}; stop the program that has it (another demo?), or choose another port with --port PORT"
+    )]
+    ViewersPort {
+        /// The port.
+        port: u16,
+        /// Why not.
+        source: io::Error,
+    },
     /// No port is free.
     #[error("no port can be had on this machine: {0}")]
     Port(#[source] io::Error),
-    /// The enrolment could not be put on the card.
-    #[error("mcopy cannot put {file} on {card}: {said}")]
+    /// The box's settings could not be put on the card, or taken from it.
+    #[error("{program} cannot change {PINHOLE_TOML} on {card}: {said}")]
     Card {
-        /// What was to be copied.
-        file: PathBuf,
+        /// The program of mtools.
+        program: &'static str,
         /// The card.
         card: PathBuf,
-        /// What mcopy said.
+        /// What it said.
         said: String,
     },
 }
@@ -137,38 +167,31 @@ impl Scene {
     /// When any of it fails.
     pub fn start(options: &SceneOptions, progress: &dyn Fn(&str)) -> Result<Self, SceneError> {
         let directory = &options.directory;
-        match fs::remove_dir_all(directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(file_error(directory)(error));
-            }
-            _ => fs::create_dir_all(directory).map_err(file_error(directory))?,
-        }
+        let port = match options.port {
+            0 => free_tcp_port()?,
+            port => free_for_viewers(port)?,
+        };
+        let lock = empty_directory(directory)?;
         let settings = RelaySettings {
             binary: options.relay.clone(),
             directory: directory.clone(),
-            listen: loopback(match options.port {
-                0 => free_tcp_port()?,
-                port => port,
-            }),
+            listen: loopback(port),
             tunnel_listen: loopback(free_udp_port()?),
         };
         let host = match options.camera_box {
-            // Where QEMU's user network has the loopback address of its host.
-            BoxKind::Virtual { .. } => "10.0.2.2",
+            BoxKind::Virtual { .. } => HOST_ADDRESS,
             BoxKind::Native(_) => "127.0.0.1",
         };
         let endpoint = format!("{host}:{}", settings.tunnel_listen.port());
-        let enrolment = directory.join("pinhole.toml");
-        fs::write(&enrolment, settings.enrol(CAMERA, &endpoint)?)
-            .map_err(file_error(&enrolment))?;
+        let pinhole_toml = settings.enrol(CAMERA, &endpoint)? + &options.settings;
         let relay = Relay::start(&settings)?;
         progress(&format!("relay: serving {}", settings.origin()));
         let viewer = relay.viewer(VIEWER_PATIENCE)?;
         if let BoxKind::Virtual { image, .. } = &options.camera_box {
-            let card = directory.join("card.img");
+            let card = card(directory);
             fs::copy(image.join("card.img"), &card).map_err(file_error(&card))?;
-            put_on_card(&enrolment, &card)?;
         }
+        write_pinhole_toml(options, Some(&pinhole_toml))?;
         let camera_box = switch_on(options)?;
         progress("box: switched on");
         Ok(Self {
@@ -176,7 +199,9 @@ impl Scene {
             camera_box,
             viewer,
             directory: directory.clone(),
+            pinhole_toml,
             options: options.clone(),
+            _lock: lock,
         })
     }
 
@@ -205,35 +230,55 @@ impl Scene {
     /// # Errors
     /// When it does not start again.
     pub fn power_cycle(&mut self) -> Result<(), SceneError> {
-        match &mut self.camera_box {
-            CameraBox::Virtual { machine, webcam } => {
-                *webcam = None;
-                machine.kill();
-            }
-            CameraBox::Native(process) => process.kill(),
-        }
+        self.cut_power();
         self.camera_box = switch_on(&self.options)?;
         Ok(())
+    }
+
+    /// Cuts the box's power, and switches it on again with this text as its
+    /// `pinhole.toml`, or without that file.
+    ///
+    /// # Errors
+    /// When the file cannot be changed, or the box does not start again.
+    pub fn power_cycle_with(&mut self, pinhole_toml: Option<&str>) -> Result<(), SceneError> {
+        self.cut_power();
+        write_pinhole_toml(&self.options, pinhole_toml)?;
+        self.camera_box = switch_on(&self.options)?;
+        Ok(())
+    }
+
+    fn cut_power(&mut self) {
+        self.unplug();
+        match &self.camera_box {
+            CameraBox::Virtual { machine, .. } => machine.kill(),
+            CameraBox::Native(process) => process.kill(),
+        }
     }
 
     /// Waits until a viewer that opens the stream now sees a live frame, and
     /// returns the stream behind it.
     ///
     /// # Errors
-    /// When there is none within a box's longest time to boot.
+    /// When there is none within a box's longest time to boot, or the relay or
+    /// the box has ended.
     pub fn wait_for_picture(&self) -> Result<Stream, SceneError> {
         let deadline = Instant::now() + BOOT_PATIENCE;
         loop {
-            let opened = self.viewer.watch(CAMERA).and_then(|mut stream| {
-                stream.next_part()?;
-                Ok(stream)
-            });
-            match opened {
+            let seen = self.live_stream(GLANCE);
+            match seen.and_then(|_| self.live_stream(LONGEST_WATCH)) {
                 Ok(stream) => return Ok(stream),
                 Err(error) if Instant::now() > deadline => return Err(error.into()),
-                Err(_) => std::thread::sleep(RETRY),
+                Err(_) => self.require_running()?,
             }
+            thread::sleep(RETRY);
         }
+    }
+
+    /// The camera's stream, behind its first frame.
+    fn live_stream(&self, longest: Duration) -> Result<Stream, ViewerError> {
+        let mut stream = self.viewer.watch(CAMERA, longest)?;
+        stream.next_part()?;
+        Ok(stream)
     }
 
     /// Waits for a line of the box's console.
@@ -242,6 +287,15 @@ impl Scene {
     /// When it does not come within a box's longest time to boot.
     pub fn wait_for_box(&self, wanted: &str, after: Mark) -> Result<(String, Mark), SceneError> {
         Ok(self.console().wait_for(wanted, after, BOOT_PATIENCE)?)
+    }
+
+    /// Passes if the relay and the box still run.
+    ///
+    /// # Errors
+    /// When one of them has ended.
+    pub fn require_running(&self) -> Result<(), SceneError> {
+        self.relay.process().require_running()?;
+        Ok(self.console().require_running()?)
     }
 
     /// The box's console.
@@ -272,13 +326,13 @@ fn switch_on(options: &SceneOptions) -> Result<CameraBox, SceneError> {
             let machine = Machine::boot(&MachineOptions {
                 initrd: Some(image.join("initrd")),
                 append: append.trim().to_owned(),
-                card: Some(directory.join("card.img")),
+                card: Some(card(directory)),
                 cpus: if *icount { 1 } else { 2 },
                 icount: *icount,
                 ..MachineOptions::new(image.join("kernel"), directory)
             })?;
             Ok(CameraBox::Virtual {
-                machine,
+                machine: Box::new(machine),
                 webcam: None,
             })
         }
@@ -287,7 +341,7 @@ fn switch_on(options: &SceneOptions) -> Result<CameraBox, SceneError> {
             command
                 .args(["camera", "--source", "pattern", "--tunnel", "in-process"])
                 .arg("--config")
-                .arg(directory.join("pinhole.toml"));
+                .arg(directory.join(PINHOLE_TOML));
             let log = directory.join("box.log");
             Ok(CameraBox::Native(Process::start(
                 "the box",
@@ -298,23 +352,69 @@ fn switch_on(options: &SceneOptions) -> Result<CameraBox, SceneError> {
     }
 }
 
-/// Puts `file` on the boot partition, which begins at 1 MiB (`images/card.cfg`).
-fn put_on_card(file: &Path, card: &Path) -> Result<(), SceneError> {
-    let output = Command::new("mcopy")
-        .args(["-o", "-i"])
+/// The box's `pinhole.toml`: on its card, or in the scene's directory.
+fn write_pinhole_toml(options: &SceneOptions, text: Option<&str>) -> Result<(), SceneError> {
+    let file = options.directory.join(PINHOLE_TOML);
+    let written = match text {
+        Some(text) => fs::write(&file, text),
+        None => fs::remove_file(&file),
+    };
+    written.map_err(file_error(&file))?;
+    match &options.camera_box {
+        BoxKind::Virtual { .. } => copy_to_card(text.map(|_| &*file), &card(&options.directory)),
+        BoxKind::Native(_) => Ok(()),
+    }
+}
+
+/// Puts `file` on the boot partition, which begins at 1 MiB (`images/card.cfg`),
+/// as the box's settings, or deletes those.
+fn copy_to_card(file: Option<&Path>, card: &Path) -> Result<(), SceneError> {
+    let (program, options) = match file {
+        Some(_) => ("mcopy", "-oi"),
+        None => ("mdel", "-i"),
+    };
+    let output = Command::new(program)
+        .arg(options)
         .arg(format!("{}@@1M", card.display()))
-        .arg(file)
-        .arg("::pinhole.toml")
+        .args(file)
+        .arg(format!("::{PINHOLE_TOML}"))
         .output()
-        .map_err(file_error(Path::new("mcopy")))?;
+        .map_err(file_error(Path::new(program)))?;
     if output.status.success() {
         return Ok(());
     }
     Err(SceneError::Card {
-        file: file.to_owned(),
+        program,
         card: card.to_owned(),
         said: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
     })
+}
+
+fn card(directory: &Path) -> PathBuf {
+    directory.join("card.img")
+}
+
+/// Makes `directory`, or deletes all that is in it; nobody else does so for as
+/// long as the file that this returns is open.
+fn empty_directory(directory: &Path) -> Result<File, SceneError> {
+    fs::create_dir_all(directory).map_err(file_error(directory))?;
+    let opened = File::open(directory).map_err(file_error(directory))?;
+    match opened.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(SceneError::DirectoryInUse(directory.to_owned()));
+        }
+        Err(TryLockError::Error(source)) => return Err(file_error(directory)(source)),
+    }
+    for entry in fs::read_dir(directory).map_err(file_error(directory))? {
+        let path = entry.map_err(file_error(directory))?.path();
+        let deleted = match path.is_dir() {
+            true => fs::remove_dir_all(&path),
+            false => fs::remove_file(&path),
+        };
+        deleted.map_err(file_error(&path))?;
+    }
+    Ok(opened)
 }
 
 fn file_error(path: &Path) -> impl FnOnce(io::Error) -> SceneError {
@@ -324,6 +424,14 @@ fn file_error(path: &Path) -> impl FnOnce(io::Error) -> SceneError {
 
 fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// `port`, if nobody has it: the relay would say the same, but in the terms of
+/// its own options.
+fn free_for_viewers(port: u16) -> Result<u16, SceneError> {
+    let bound = TcpListener::bind(loopback(port));
+    bound.map_err(|source| SceneError::ViewersPort { port, source })?;
+    Ok(port)
 }
 
 fn free_tcp_port() -> Result<u16, SceneError> {

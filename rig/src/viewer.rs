@@ -74,7 +74,7 @@ pub enum ViewerError {
 
 impl Viewer {
     /// A viewer of the relay at `origin`, `https://HOST:PORT`, which trusts
-    /// only the PEM `certificate`. No read waits longer than `patience`.
+    /// only the PEM `certificate`. It waits `patience` for an answer.
     ///
     /// # Errors
     /// When the certificate does not parse.
@@ -96,22 +96,13 @@ impl Viewer {
         })
     }
 
-    /// The whole body of `path`.
+    /// The stream of a camera. It breaks off after `longest`, so that one that
+    /// hangs is not waited for for ever.
     ///
     /// # Errors
     /// When the relay answers with anything but 200.
-    pub fn get(&self, path: &str) -> Result<Vec<u8>, ViewerError> {
-        let mut body = Vec::new();
-        self.open(path)?.take(MAX_PART_LEN).read_to_end(&mut body)?;
-        Ok(body)
-    }
-
-    /// The stream of a camera.
-    ///
-    /// # Errors
-    /// When the relay answers with anything but 200.
-    pub fn watch(&self, camera: &str) -> Result<Stream, ViewerError> {
-        let mut body = BufReader::new(self.open(&format!("/{camera}/stream"))?);
+    pub fn watch(&self, camera: &str, longest: Duration) -> Result<Stream, ViewerError> {
+        let mut body = BufReader::new(self.open(&format!("/{camera}/stream"), longest)?);
         let mut line = String::new();
         body.read_line(&mut line)?;
         if line != "--pinholeframe\r\n" {
@@ -120,9 +111,11 @@ impl Viewer {
         Ok(Stream { body })
     }
 
-    fn open(&self, path: &str) -> Result<BodyReader<'static>, ViewerError> {
+    fn open(&self, path: &str, longest: Duration) -> Result<BodyReader<'static>, ViewerError> {
         let url = format!("{}{path}", self.origin);
-        let response = self.agent.get(&url).call().map_err(|source| {
+        let request = self.agent.get(&url).config();
+        let request = request.timeout_recv_body(Some(longest)).build();
+        let response = request.call().map_err(|source| {
             let url = url.clone();
             ViewerError::Request {
                 url,

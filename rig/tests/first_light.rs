@@ -2,14 +2,20 @@
 //! leaves an arm64 box through its own drivers and a WireGuard tunnel, and
 //! viewers see it over TLS.
 
-#![allow(clippy::panic, reason = "a test that lacks its parts must fail")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what fails here fails the test"
+)]
 
-use std::{env, path::PathBuf, time::Duration};
+use std::{env, fs, path::PathBuf, time::Duration};
 
 use pinhole_rig::{
     checks,
     process::Mark,
-    scene::{BoxKind, Scene, SceneOptions},
+    relay::RelaySettings,
+    scene::{BoxKind, CAMERA, Scene, SceneOptions},
+    uvc::{Format, Formats},
     webcam::WebcamOptions,
 };
 
@@ -17,6 +23,7 @@ fn options(name: &str, camera_box: BoxKind) -> SceneOptions {
     SceneOptions {
         relay: given("PINHOLE_RELAY"),
         camera_box,
+        settings: String::new(),
         directory: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name),
         port: 0,
     }
@@ -76,4 +83,152 @@ fn a_native_box_keeps_its_promises() {
     println!("ffmpeg: {}", checks::ffmpeg_reads_frames(&scene).unwrap());
     println!("page: {}", checks::page_shows_picture(&scene).unwrap());
     println!("relay: {}", checks::relay_comes_back(&mut scene).unwrap());
+}
+
+#[test]
+#[ignore = "needs the box's image: run scripts/test"]
+fn a_webcam_of_any_kind_brings_pictures_or_a_reason() {
+    let say = |step: &str| println!("{step}");
+    // Small pictures: an emulated processor has to encode them.
+    let settings = "\n[camera]\nwidth = 320\nheight = 240\n".to_owned();
+    let options = SceneOptions {
+        settings,
+        ..options("webcams", virtual_box())
+    };
+    let mut scene = Scene::start(&options, &say).unwrap();
+    scene.wait_for_box("no webcam", Mark::default()).unwrap();
+    println!(
+        "no usable format: {}",
+        checks::unusable_webcam_is_named(&mut scene).unwrap()
+    );
+
+    let raw = WebcamOptions {
+        formats: Formats::new(Format::Yuyv, []),
+        ..WebcamOptions::default()
+    };
+    exchange_webcam(&mut scene, raw, "camera: first frame: YUYV 320x240");
+    let figures = checks::frames_arrive_untouched(&scene, Duration::from_secs(5)).unwrap();
+    println!("YUYV: {figures}");
+    assert_eq!(figures.size.to_string(), "320x240");
+    println!("YUYV: {}", checks::ffmpeg_reads_frames(&scene).unwrap());
+    // A page shows what a stamp does not: colours that were mixed up.
+    println!("YUYV: {}", checks::page_shows_picture(&scene).unwrap());
+
+    let without_tables = WebcamOptions {
+        huffman_tables: false,
+        ..WebcamOptions::default()
+    };
+    exchange_webcam(
+        &mut scene,
+        without_tables,
+        "camera: first frame: MJPG 320x240",
+    );
+    let figures = checks::frames_arrive_untouched(&scene, Duration::from_secs(5)).unwrap();
+    println!("no Huffman tables: {figures}");
+}
+
+/// Unplugs the webcam, plugs another one in, and waits until the box says
+/// `wanted`.
+fn exchange_webcam(scene: &mut Scene, options: WebcamOptions, wanted: &str) {
+    let before = scene.console().mark();
+    scene.unplug();
+    let (_, unplugged) = scene.wait_for_box("USB disconnect", before).unwrap();
+    scene.plug_in(options).unwrap();
+    scene.wait_for_box(wanted, unplugged).unwrap();
+}
+
+#[test]
+#[ignore = "needs the box's image: run scripts/test"]
+fn a_bad_pinhole_toml_is_told_and_a_good_one_mends_it() {
+    let say = |step: &str| println!("{step}");
+    let mut scene = Scene::start(&options("settings", virtual_box()), &say).unwrap();
+    let good = scene.pinhole_toml.clone();
+    for (name, text, wanted) in bad_files(&good) {
+        scene.power_cycle_with(text.as_deref()).unwrap();
+        let told = checks::fault_is_told_once(&scene, wanted).unwrap();
+        println!("{name}: {told}");
+    }
+    scene.power_cycle_with(Some(&good)).unwrap();
+    scene.plug_in(WebcamOptions::default()).unwrap();
+    scene.wait_for_picture().unwrap();
+}
+
+/// What may be wrong with the file `good`, and what the box's line must have.
+fn bad_files(good: &str) -> [(&'static str, Option<String>, &'static [&'static str]); 3] {
+    let unclosed = good.replacen("camera = \"demo\"", "camera = \"demo", 1);
+    let no_key = good.replacen("private_key = \"", "private_key = \"x", 1);
+    assert!(unclosed != good && no_key != good);
+    [
+        (
+            "no file",
+            None,
+            &[
+                "pinhole.toml is missing",
+                "run `pinhole-relay camera add NAME`",
+            ],
+        ),
+        (
+            "no TOML",
+            Some(unclosed),
+            &["pinhole.toml, line ", "(camera)", "expected `\"`"],
+        ),
+        (
+            "no key",
+            Some(no_key),
+            &["pinhole.toml, line ", "(private_key)", "expected 44 base64"],
+        ),
+    ]
+}
+
+#[test]
+#[ignore = "needs the firmware's binary: run scripts/test"]
+fn a_box_that_does_not_reach_its_relay_says_why() {
+    let say = |step: &str| println!("{step}");
+    let native = BoxKind::Native(given("PINHOLE_FIRMWARE"));
+    let mut scene = Scene::start(&options("strangers", native), &say).unwrap();
+    let good = scene.pinhole_toml.clone();
+    let relay = scene.relay.settings().clone();
+
+    let nowhere = good.replacen("127.0.0.1:", "relay.invalid:", 1);
+    scene.power_cycle_with(Some(&nowhere)).unwrap();
+    let wanted = [
+        "relay name \"relay.invalid\" does not resolve",
+        "check the network, and \"endpoint\" in pinhole.toml",
+    ];
+    let told = checks::fault_is_told_once(&scene, &wanted).unwrap();
+    println!("no such name: {told}");
+
+    let other = RelaySettings {
+        directory: scene.directory.join("other"),
+        ..relay.clone()
+    };
+    let endpoint = relay.tunnel_listen.to_string();
+    let foreign = other.enrol(CAMERA, &endpoint).unwrap();
+    scene.power_cycle_with(Some(&foreign)).unwrap();
+    let (noticed, _) = scene
+        .relay
+        .process()
+        .wait_for(
+            "with an enrolment that this relay does not know",
+            Mark::default(),
+            Duration::from_secs(60),
+        )
+        .unwrap();
+    assert!(noticed.contains("a box at 127.0.0.1:"), "{noticed}");
+    println!("the relay on a stranger: {noticed}");
+    let wanted = [
+        "no answer from relay 127.0.0.1",
+        "this enrolment is for another relay",
+        "run `pinhole-relay camera add`",
+    ];
+    let told = checks::fault_is_told_once(&scene, &wanted).unwrap();
+    println!("another relay's enrolment: {told}");
+
+    // From here on the file changes under a box that runs.
+    scene.power_cycle_with(None).unwrap();
+    let wanted = ["pinhole.toml is missing"];
+    checks::fault_is_told_once(&scene, &wanted).unwrap();
+    fs::write(scene.directory.join("pinhole.toml"), &good).unwrap();
+    scene.wait_for_picture().unwrap();
+    println!("a picture once the file was there");
 }

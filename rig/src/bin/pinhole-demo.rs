@@ -6,6 +6,7 @@
 //! `scripts/demo` builds what it needs and calls it.
 
 use std::{
+    io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
     sync::{
@@ -20,15 +21,19 @@ use clap::Parser;
 use pinhole_rig::{
     checks::{self, CheckError},
     figures,
-    process::Mark,
+    process::{self, Mark},
     scene::{BoxKind, CAMERA, Scene, SceneOptions},
     webcam::WebcamOptions,
+};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
 };
 
 /// How long the frames are counted, for the figures.
 const COUNTED: Duration = Duration::from_secs(20);
 
-/// How often Ctrl-C is looked for.
+/// How often to see whether all of it still runs.
 const TICK: Duration = Duration::from_millis(200);
 
 /// A webcam's picture from a box to your browser.
@@ -43,7 +48,7 @@ struct Arguments {
     /// The pinhole binary, run on this machine in the place of an image.
     #[arg(long, conflicts_with = "image")]
     firmware: Option<PathBuf>,
-    /// Where the demo keeps its files.
+    /// Where the demo keeps its files, in a directory for each port.
     #[arg(long, default_value = "build/demo")]
     directory: PathBuf,
     /// The port of the relay's page.
@@ -57,28 +62,52 @@ struct Arguments {
 /// What is done is printed, with the time it took.
 struct Progress {
     start: Instant,
+    /// Whether Ctrl-C was pressed.
+    stopped: Arc<AtomicBool>,
 }
 
 impl Progress {
     fn say(&self, what: &str) {
-        println!("[{:6.1} s] {what}", self.start.elapsed().as_secs_f64());
+        let elapsed = self.start.elapsed().as_secs_f64();
+        print(&format!("[{elapsed:6.1} s] {what}"));
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
     }
 
     /// Prints what a check saw; whether it passed.
     fn check(&self, name: &str, outcome: Result<String, CheckError>) -> bool {
         match &outcome {
             Ok(seen) => self.say(&format!("ok      {name}: {seen}")),
+            // It had no chance.
+            Err(_) if self.is_stopped() => {}
             Err(error) => self.say(&format!("FAILED  {name}: {error}")),
         }
         outcome.is_ok()
     }
 }
 
+/// Prints a line, if anyone still listens.
+fn print(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let stop = Arc::new(AtomicBool::new(false));
-    let passed = stop_on_signals(&stop).and_then(|()| run(&arguments, &stop));
-    match passed {
+    let progress = Progress {
+        start: Instant::now(),
+        stopped: Arc::default(),
+    };
+    let outcome = stop_on_signals(&progress.stopped).and_then(|()| run(&arguments, &progress));
+    if progress.is_stopped() {
+        progress.say("stopped");
+        return match arguments.check {
+            true => ExitCode::FAILURE,
+            false => ExitCode::SUCCESS,
+        };
+    }
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -88,20 +117,27 @@ fn main() -> ExitCode {
     }
 }
 
-/// Ctrl-C sets `stop` instead of ending this process, so that the children are
-/// stopped by it and not left behind.
-fn stop_on_signals(stop: &Arc<AtomicBool>) -> Result<(), CheckError> {
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(stop))
-            .map_err(|error| CheckError::Broken(format!("no handler for Ctrl-C: {error}")))?;
-    }
+/// Ctrl-C stops the children instead of this process, so that none is left
+/// behind: whatever is waited for then fails at once. A second one ends this
+/// process too, should something hang.
+fn stop_on_signals(stopped: &Arc<AtomicBool>) -> Result<(), CheckError> {
+    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]);
+    let mut signals =
+        signals.map_err(|error| CheckError::Broken(format!("no handler for Ctrl-C: {error}")))?;
+    let stopped = Arc::clone(stopped);
+    thread::spawn(move || {
+        for _ in signals.forever() {
+            if stopped.swap(true, Ordering::SeqCst) {
+                std::process::exit(1);
+            }
+            process::stop_all();
+        }
+    });
     Ok(())
 }
 
-fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<bool, CheckError> {
-    let progress = Progress {
-        start: Instant::now(),
-    };
+/// Runs the demo until it is stopped, or the checks; whether all passed.
+fn run(arguments: &Arguments, progress: &Progress) -> Result<bool, CheckError> {
     let camera_box = match (&arguments.image, &arguments.firmware) {
         (Some(image), _) => BoxKind::Virtual {
             image: image.clone(),
@@ -112,34 +148,25 @@ fn run(arguments: &Arguments, stop: &AtomicBool) -> Result<bool, CheckError> {
     let options = SceneOptions {
         relay: arguments.relay.clone(),
         camera_box,
-        directory: arguments.directory.clone(),
+        settings: String::new(),
+        directory: arguments.directory.join(arguments.port.to_string()),
         port: arguments.port,
     };
     let mut scene = Scene::start(&options, &|step| progress.say(step))?;
-    let first_frame = show_first_frame(&mut scene, &progress, stop);
-    if stop.load(Ordering::SeqCst) {
-        progress.say("stopped");
-        return Ok(!arguments.check);
-    }
-    first_frame?;
+    show_first_frame(&mut scene, progress)?;
     if arguments.check {
-        return check(scene, &progress);
+        return check(scene, progress);
     }
-    println!("\n    {}\n", scene.page());
-    println!("The certificate is self-signed, so the browser will ask. Ctrl-C stops everything.");
-    while !stop.load(Ordering::SeqCst) {
+    print(&format!("\n    {}\n", scene.page()));
+    print("The certificate is self-signed, so the browser will ask. Ctrl-C stops everything.");
+    loop {
+        scene.require_running()?;
         thread::sleep(TICK);
     }
-    progress.say("stopped");
-    Ok(true)
 }
 
 /// Follows the box from power to its first frame.
-fn show_first_frame(
-    scene: &mut Scene,
-    progress: &Progress,
-    stop: &AtomicBool,
-) -> Result<(), CheckError> {
+fn show_first_frame(scene: &mut Scene, progress: &Progress) -> Result<(), CheckError> {
     if let BoxKind::Virtual { .. } = scene.options().camera_box {
         for (line, meaning) in [
             ("mounts ready", "box: the kernel is up, pinhole is pid 1"),
@@ -148,9 +175,6 @@ fn show_first_frame(
         ] {
             scene.wait_for_box(line, Mark::default())?;
             progress.say(meaning);
-            if stop.load(Ordering::SeqCst) {
-                return Ok(());
-            }
         }
         scene.plug_in(WebcamOptions::default())?;
         progress.say("webcam: plugged in");
@@ -180,6 +204,9 @@ fn check(mut scene: Scene, progress: &Progress) -> Result<bool, CheckError> {
         drop(scene);
         let boot = figures::boot(&options).map(|boot| boot.to_string());
         passed &= progress.check("boot, in guest time", boot);
+        if progress.is_stopped() {
+            return Ok(false);
+        }
         progress.say(&figures::sizes(image)?);
     }
     progress.say(&figures::load()?);

@@ -8,7 +8,10 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, ValueEnum};
 use pinhole_rig::{
-    uvc::descriptor::{Identity, Transport},
+    uvc::{
+        Format, Formats,
+        descriptor::{Identity, Transport},
+    },
     webcam::{Webcam, WebcamOptions},
 };
 
@@ -18,6 +21,10 @@ use pinhole_rig::{
 struct Arguments {
     /// The socket of the usb-redir device's chardev.
     socket: PathBuf,
+    /// A format to offer, by V4L2's name; may be given several times, the
+    /// first one being the default.
+    #[arg(long = "format", value_enum, default_values = ["mjpg", "yuyv"])]
+    formats: Vec<FormatArgument>,
     /// How pictures travel.
     #[arg(long, value_enum, default_value = "bulk")]
     transport: TransportArgument,
@@ -36,6 +43,26 @@ struct Arguments {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum FormatArgument {
+    /// JPEG pictures.
+    Mjpg,
+    /// Raw colours, 4:2:2, two bytes a pixel.
+    Yuyv,
+    /// Raw brightness, 16 bits a pixel, which pinhole cannot use.
+    Y16,
+}
+
+impl From<FormatArgument> for Format {
+    fn from(argument: FormatArgument) -> Self {
+        match argument {
+            FormatArgument::Mjpg => Self::Mjpg,
+            FormatArgument::Yuyv => Self::Yuyv,
+            FormatArgument::Y16 => Self::Y16,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum TransportArgument {
     /// The guest asks for each piece; nothing is lost.
     Bulk,
@@ -45,7 +72,12 @@ enum TransportArgument {
 
 impl From<Arguments> for WebcamOptions {
     fn from(arguments: Arguments) -> Self {
+        let mut formats = arguments.formats.into_iter().map(Format::from);
         Self {
+            formats: match formats.next() {
+                Some(first) => Formats::new(first, formats),
+                None => Formats::default(),
+            },
             identity: Identity {
                 manufacturer_name: arguments.manufacturer,
                 product_name: arguments.product,

@@ -7,10 +7,11 @@ use std::{
     env, io,
     path::{Path, PathBuf},
     process::Command,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-pub use qmp::{Qmp, QmpError};
+use qmp::Qmp;
+pub use qmp::QmpError;
 use tempfile::TempDir;
 
 use crate::process::{Mark, Process, ProcessError};
@@ -44,10 +45,6 @@ pub struct MachineOptions {
     /// Whether the guest's time goes by the instructions it has run: with one
     /// processor, durations then do not depend on the host's load.
     pub icount: bool,
-    /// What the machine's clock shows at the start, in UTC, as in
-    /// `2001-09-09T01:46:40`; without it, the host's time. A guest without a
-    /// driver for the PL031 never looks at it.
-    pub clock: Option<String>,
     /// A directory for the console's log, of which an earlier machine's is
     /// replaced.
     pub work_dir: PathBuf,
@@ -64,7 +61,6 @@ impl MachineOptions {
             memory: 1024,
             cpus: 2,
             icount: false,
-            clock: None,
             work_dir: work_dir.into(),
         }
     }
@@ -74,25 +70,12 @@ impl MachineOptions {
 #[derive(Debug)]
 pub struct Machine {
     process: Process,
-    qmp: Qmp,
+    /// QEMU keeps the one that it was started with.
+    _qmp: Qmp,
     webcam_socket: PathBuf,
     /// Sockets need a short path, of 108 bytes with their names (unix(7)), so
     /// they cannot be in any directory.
     _sockets: TempDir,
-}
-
-/// A line on the serial console.
-#[derive(Clone, Debug)]
-pub struct Line {
-    /// What it says.
-    pub text: String,
-    /// When it was seen, by the host's clock.
-    pub host: SystemTime,
-    /// Since the guest's kernel was started, by its own clock, if the line has
-    /// the kernel's time stamp.
-    pub guest: Option<Duration>,
-    /// The place behind it.
-    pub mark: Mark,
 }
 
 /// A virtual machine that did not do what was waited for.
@@ -154,7 +137,7 @@ impl Machine {
             path: qmp_socket.clone(),
             source,
         })?;
-        let mut process = Process::start(
+        let process = Process::start(
             "QEMU",
             &mut command(options, &webcam_socket, &qmp_socket),
             &options.work_dir.join(SERIAL_LOG),
@@ -162,11 +145,11 @@ impl Machine {
         let qmp = Qmp::accept(&listener, START_PATIENCE, || process.is_running());
         let qmp = qmp.map_err(|source| MachineError::Start {
             source,
-            log: last_words(&mut process),
+            log: last_words(&process),
         })?;
         Ok(Self {
             process,
-            qmp,
+            _qmp: qmp,
             webcam_socket,
             _sockets: sockets,
         })
@@ -177,65 +160,19 @@ impl Machine {
         &self.webcam_socket
     }
 
-    /// QEMU's control socket.
-    pub fn qmp(&mut self) -> &mut Qmp {
-        &mut self.qmp
-    }
-
     /// The console.
     pub fn console(&self) -> &Process {
         &self.process
     }
 
-    /// The present end of the console's output.
-    pub fn mark(&self) -> Mark {
-        self.process.mark()
-    }
-
-    /// Waits for a line behind `after` that contains `wanted`.
-    ///
-    /// # Errors
-    /// When it does not come within `patience`, or the machine ends before. The
-    /// message has the end of the log.
-    pub fn wait_for_line(
-        &self,
-        wanted: &str,
-        after: Mark,
-        patience: Duration,
-    ) -> Result<Line, MachineError> {
-        let (text, mark) = self.process.wait_for(wanted, after, patience)?;
-        Ok(Line {
-            host: SystemTime::now(),
-            guest: kernel_time(&text),
-            text,
-            mark,
-        })
-    }
-
-    /// All lines behind `after`.
-    pub fn lines(&self, after: Mark) -> Vec<String> {
-        self.process.lines_with("", after)
-    }
-
-    /// Whether the machine still runs: a guest that powers off or reboots ends
-    /// it.
-    pub fn is_running(&mut self) -> bool {
-        self.process.is_running()
-    }
-
-    /// QEMU's process id.
-    pub fn id(&self) -> u32 {
-        self.process.id()
-    }
-
     /// Cuts the power.
-    pub fn kill(&mut self) {
+    pub fn kill(&self) {
         self.process.kill();
     }
 }
 
 /// Ends `process` and gives all that it has said.
-fn last_words(process: &mut Process) -> String {
+fn last_words(process: &Process) -> String {
     /// A line that no console has: waiting for it is waiting for the end of
     /// the output, which may come after the end of the process.
     const NEVER: &str = "\0";
@@ -277,9 +214,6 @@ fn command(options: &MachineOptions, webcam_socket: &Path, qmp_socket: &Path) ->
     }
     if options.icount {
         command.args(["-icount", "shift=1"]);
-    }
-    if let Some(clock) = &options.clock {
-        command.args(["-rtc", &format!("base={clock}")]);
     }
     command
 }

@@ -2,7 +2,7 @@
 
 use super::{
     CLOCK_FREQUENCY, CONTROL_INTERFACE, STREAMING_ENDPOINT, STREAMING_INTERFACE,
-    mode::{FORMATS, Format, INTERVALS, SIZES, Size},
+    mode::{Format, Formats, INTERVALS, SIZES, Size},
 };
 
 /// Who the device says it is.
@@ -202,13 +202,13 @@ pub fn string(identity: &Identity, index: u8) -> Option<Vec<u8>> {
 
 /// The configuration descriptor with all that belongs to it (USB 2.0 section
 /// 9.6.3; section 3 of the class definition).
-pub fn configuration(transport: Transport) -> Vec<u8> {
+pub fn configuration(formats: &Formats, transport: Transport) -> Vec<u8> {
     const BUS_POWERED: u8 = 0x80;
     const POWER_500_MA: u8 = 250;
     let interfaces = [
         interface_association(),
         control_interface(),
-        streaming_interface(transport),
+        streaming_interface(formats, transport),
     ]
     .concat();
     let head = Descriptor::new(kind::CONFIGURATION)
@@ -267,15 +267,17 @@ fn control_interface() -> Vec<u8> {
 
 /// The streaming interface. A bulk endpoint belongs to its only setting; an
 /// isochronous one to setting 1, so that setting 0 takes no bandwidth (2.4.3).
-fn streaming_interface(transport: Transport) -> Vec<u8> {
-    let formats = FORMATS.map(format).concat();
+fn streaming_interface(formats: &Formats, transport: Transport) -> Vec<u8> {
+    let offered = formats.as_slice();
+    let indexed = (1..).zip(offered);
+    let described: Vec<u8> = indexed.flat_map(|(i, it)| format(i, *it)).collect();
     let head = Descriptor::class_specific(subtype::VS_INPUT_HEADER)
-        .u8(FORMATS.len() as u8)
-        .u16((13 + FORMATS.len() + formats.len()) as u16)
+        .u8(offered.len() as u8)
+        .u16((13 + offered.len() + described.len()) as u16)
         .bytes(&[STREAMING_ENDPOINT, 0, STREAMING_TERMINAL])
         .bytes(&[0, 0, 0]) // no still pictures
         .u8(1) // bControlSize
-        .bytes(&FORMATS.map(|_| 0))
+        .bytes(&vec![0; offered.len()]) // bmaControls: none
         .finish();
     let setting =
         |number, endpoints| interface(STREAMING_INTERFACE, number, endpoints, SUBCLASS_STREAMING);
@@ -283,7 +285,7 @@ fn streaming_interface(transport: Transport) -> Vec<u8> {
         Transport::Bulk => (setting(0, 1), Vec::new()),
         Transport::Isochronous => (setting(0, 0), setting(1, 1)),
     };
-    [first, head, formats, second, endpoint(transport)].concat()
+    [first, head, described, second, endpoint(transport)].concat()
 }
 
 fn endpoint(transport: Transport) -> Vec<u8> {
@@ -308,25 +310,26 @@ fn endpoint(transport: Transport) -> Vec<u8> {
 }
 
 /// A format with its frames and colours (payload documents, section 3).
-fn format(format: Format) -> Vec<u8> {
-    /// `YUY2` in the form of a GUID.
-    const YUY2: &[u8; 16] = b"YUY2\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71";
+fn format(index: u8, format: Format) -> Vec<u8> {
     const DEFAULT_FRAME: u8 = 2;
-    let frames = SIZES.len() as u8;
+    /// What makes a GUID of a four-character code.
+    const BEHIND_CODE: &[u8; 12] = b"\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71";
+    let uncompressed = |code: &[u8]| {
+        let head = Descriptor::class_specific(subtype::VS_FORMAT_UNCOMPRESSED)
+            .bytes(&[index, SIZES.len() as u8])
+            .bytes(&[code, &BEHIND_CODE[..]].concat())
+            .u8(16); // bBitsPerPixel
+        (head, subtype::VS_FRAME_UNCOMPRESSED)
+    };
     let (head, frame_subtype) = match format {
         Format::Mjpg => (
             Descriptor::class_specific(subtype::VS_FORMAT_MJPEG)
-                .bytes(&[format.index(), frames])
+                .bytes(&[index, SIZES.len() as u8])
                 .u8(0), // bmFlags: samples differ in size
             subtype::VS_FRAME_MJPEG,
         ),
-        Format::Yuyv => (
-            Descriptor::class_specific(subtype::VS_FORMAT_UNCOMPRESSED)
-                .bytes(&[format.index(), frames])
-                .bytes(YUY2)
-                .u8(16), // bBitsPerPixel
-            subtype::VS_FRAME_UNCOMPRESSED,
-        ),
+        Format::Yuyv => uncompressed(b"YUY2"),
+        Format::Y16 => uncompressed(b"Y16 "), // Linux, include/linux/usb/uvc.h
     };
     let head = head
         .u8(DEFAULT_FRAME)
@@ -384,7 +387,7 @@ mod tests {
     #[test]
     fn totals_are_those_of_what_follows() {
         for transport in [Transport::Bulk, Transport::Isochronous] {
-            let bytes = configuration(transport);
+            let bytes = configuration(&Formats::default(), transport);
             assert_eq!(word(&bytes, 2), bytes.len());
             let descriptors = walk(&bytes);
             let total_from = |first: usize| -> usize {
@@ -410,18 +413,19 @@ mod tests {
     #[test]
     fn lengths_are_those_of_the_tables() {
         assert_eq!(device(&Identity::default()).len(), 18);
-        let bytes = configuration(Transport::Bulk);
+        let formats = Formats::new(Format::Mjpg, [Format::Yuyv, Format::Y16]);
+        let bytes = configuration(&formats, Transport::Bulk);
         let frame = 26 + 4 * INTERVALS.len();
         let lengths: Vec<_> = walk(&bytes).iter().map(|it| it.len()).collect();
         let mjpg = [11, frame, frame, frame, 6];
-        let yuyv = [27, frame, frame, frame, 6];
-        let expected = [&[9, 8, 9, 13, 18, 9, 9, 15], &mjpg[..], &yuyv, &[7]].concat();
+        let raw = [27, frame, frame, frame, 6];
+        let expected = [&[9, 8, 9, 13, 18, 9, 9, 16], &mjpg[..], &raw, &raw, &[7]].concat();
         assert_eq!(lengths, expected);
     }
 
     #[test]
     fn isochronous_packets_have_a_setting_of_their_own() {
-        let bytes = configuration(Transport::Isochronous);
+        let bytes = configuration(&Formats::default(), Transport::Isochronous);
         let settings: Vec<_> = walk(&bytes)
             .into_iter()
             .filter(|it| it[1] == kind::INTERFACE && it[2] == STREAMING_INTERFACE)

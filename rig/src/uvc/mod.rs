@@ -9,7 +9,7 @@ pub mod mode;
 pub mod negotiation;
 pub mod payload;
 
-pub use mode::{Format, Mode, Size};
+pub use mode::{Format, Formats, Mode, Size};
 pub use negotiation::Negotiation;
 
 /// The interface with the camera's controls.

@@ -9,7 +9,17 @@ pub enum Format {
     Mjpg,
     /// Two bytes a pixel, 4:2:2: Y0 Cb Y1 Cr (the GUID calls it YUY2).
     Yuyv,
+    /// Brightness alone, 16 bits a pixel, as depth and thermal cameras send it.
+    Y16,
 }
+
+/// The formats that a camera offers, at least one. A descriptor's bFormatIndex
+/// counts them from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Formats(
+    /// Never empty.
+    Vec<Format>,
+);
 
 /// Pixels of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,9 +41,6 @@ pub struct Mode {
     pub interval: u32,
 }
 
-/// All formats; a descriptor's bFormatIndex counts them from 1.
-pub const FORMATS: [Format; 2] = [Format::Mjpg, Format::Yuyv];
-
 /// All sizes, the same for each format; bFrameIndex counts them from 1.
 pub const SIZES: [Size; 3] = [
     Size {
@@ -54,12 +61,14 @@ pub const SIZES: [Size; 3] = [
 pub const INTERVALS: [u32; 3] = [333_333, 666_666, 2_000_000];
 
 impl Mode {
-    /// What the camera starts with.
-    pub const DEFAULT: Self = Self {
-        format: Format::Mjpg,
-        size: SIZES[1],
-        interval: INTERVALS[0],
-    };
+    /// What a camera whose first format is `format` starts with.
+    pub const fn initial(format: Format) -> Self {
+        Self {
+            format,
+            size: SIZES[1],
+            interval: INTERVALS[0],
+        }
+    }
 
     /// Time from one picture to the next.
     pub fn period(&self) -> Duration {
@@ -67,18 +76,44 @@ impl Mode {
     }
 }
 
-impl Format {
-    /// The format that a bFormatIndex names.
-    pub fn from_index(index: u8) -> Option<Self> {
-        FORMATS.get(usize::from(index).checked_sub(1)?).copied()
+impl Formats {
+    /// These formats, of which a camera starts with `first`.
+    pub fn new(first: Format, others: impl IntoIterator<Item = Format>) -> Self {
+        let mut formats = vec![first];
+        for format in others {
+            if !formats.contains(&format) {
+                formats.push(format);
+            }
+        }
+        Self(formats)
     }
 
-    /// Its bFormatIndex.
-    pub fn index(self) -> u8 {
-        match self {
-            Self::Mjpg => 1,
-            Self::Yuyv => 2,
-        }
+    /// The one that a camera starts with.
+    pub fn first(&self) -> Format {
+        self.0[0]
+    }
+
+    /// All of them, in the order of their bFormatIndex.
+    pub fn as_slice(&self) -> &[Format] {
+        &self.0
+    }
+
+    /// The format that a bFormatIndex names.
+    pub fn at_index(&self, index: u8) -> Option<Format> {
+        self.0.get(usize::from(index).checked_sub(1)?).copied()
+    }
+
+    /// The bFormatIndex of `format`, 0 if the camera does not offer it.
+    pub fn index_of(&self, format: Format) -> u8 {
+        let place = self.0.iter().position(|offered| *offered == format);
+        place.map_or(0, |place| place as u8 + 1)
+    }
+}
+
+impl Default for Formats {
+    /// What most webcams offer.
+    fn default() -> Self {
+        Self::new(Format::Mjpg, [Format::Yuyv])
     }
 }
 
@@ -94,30 +129,34 @@ impl Size {
         place.map_or(0, |place| place as u8 + 1)
     }
 
-    /// Bytes of a picture at 4:2:2, uncompressed. A JPEG is never longer here.
+    /// Bytes of a picture at two bytes a pixel. A JPEG is never longer here.
     pub fn frame_bytes(self) -> u32 {
         u32::from(self.width) * u32::from(self.height) * 2
     }
 }
 
+impl fmt::Display for Size {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}x{}", self.width, self.height)
+    }
+}
+
 impl fmt::Display for Format {
+    /// V4L2's name, which ends its `V4L2_PIX_FMT_`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Mjpg => "MJPG",
             Self::Yuyv => "YUYV",
+            Self::Y16 => "Y16",
         })
     }
 }
 
 impl fmt::Display for Mode {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Size { width, height } = self.size;
+        let Self { format, size, .. } = self;
         let rate = 1.0 / self.period().as_secs_f64();
-        write!(
-            formatter,
-            "{} {width}x{height} at {rate:.0} fps",
-            self.format
-        )
+        write!(formatter, "{format} {size} at {rate:.0} fps")
     }
 }
 
@@ -127,18 +166,23 @@ mod tests {
 
     #[test]
     fn an_index_names_what_has_it() {
-        for format in FORMATS {
-            assert_eq!(Format::from_index(format.index()), Some(format));
+        let formats = Formats::new(Format::Y16, [Format::Mjpg, Format::Y16]);
+        assert_eq!(formats.as_slice(), [Format::Y16, Format::Mjpg]);
+        for format in formats.as_slice() {
+            let index = formats.index_of(*format);
+            assert_eq!(formats.at_index(index), Some(*format));
         }
+        assert_eq!(formats.index_of(Format::Yuyv), 0);
+        assert_eq!((formats.at_index(0), formats.at_index(3)), (None, None));
         for size in SIZES {
             assert_eq!(Size::from_index(size.index()), Some(size));
         }
-        assert_eq!((Format::from_index(0), Format::from_index(3)), (None, None));
         assert_eq!((Size::from_index(0), Size::from_index(4)), (None, None));
     }
 
     #[test]
     fn a_mode_says_what_it_is() {
-        assert_eq!(Mode::DEFAULT.to_string(), "MJPG 640x480 at 30 fps");
+        let initial = Mode::initial(Formats::default().first());
+        assert_eq!(initial.to_string(), "MJPG 640x480 at 30 fps");
     }
 }

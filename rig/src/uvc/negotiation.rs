@@ -3,12 +3,13 @@
 use super::{
     CLOCK_FREQUENCY, Stall,
     descriptor::Transport,
-    mode::{Format, INTERVALS, Mode, Size},
+    mode::{Formats, INTERVALS, Mode, Size},
 };
 
 /// The streaming interface's controls: what was probed and what was committed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Negotiation {
+    formats: Formats,
     transport: Transport,
     probed: Mode,
     committed: Mode,
@@ -50,12 +51,14 @@ const CONTROL_LENGTH: usize = 34;
 const CONTROL_LENGTH_1_0: usize = 26;
 
 impl Negotiation {
-    /// Nothing negotiated yet: the default mode stands.
-    pub fn new(transport: Transport) -> Self {
+    /// Nothing negotiated yet: the initial mode stands.
+    pub fn new(formats: Formats, transport: Transport) -> Self {
+        let initial = Mode::initial(formats.first());
         Self {
+            formats,
             transport,
-            probed: Mode::DEFAULT,
-            committed: Mode::DEFAULT,
+            probed: initial,
+            committed: initial,
         }
     }
 
@@ -80,7 +83,7 @@ impl Negotiation {
             request::GET_INFO => Ok(vec![SUPPORTS_GET_AND_SET]),
             // The other limits are properties of a probe alone.
             _ if selector == Selector::Commit => Err(Stall),
-            request::GET_DEF => Ok(self.encode(Mode::DEFAULT)),
+            request::GET_DEF => Ok(self.encode(self.initial())),
             request::GET_MIN | request::GET_MAX => Ok(self.encode(self.probed)),
             _ => Err(Stall),
         }
@@ -95,14 +98,14 @@ impl Negotiation {
         if code != request::SET_CUR || data.len() < CONTROL_LENGTH_1_0 {
             return Err(Stall);
         }
-        let format = Format::from_index(data[2]);
+        let format = self.formats.at_index(data[2]);
         let size = Size::from_index(data[3]);
         let interval = u32::from_le_bytes([data[4], data[5], data[6], data[7]]);
         match selector {
             Selector::Probe => {
                 self.probed = Mode {
-                    format: format.unwrap_or(Mode::DEFAULT.format),
-                    size: size.unwrap_or(Mode::DEFAULT.size),
+                    format: format.unwrap_or(self.initial().format),
+                    size: size.unwrap_or(self.initial().size),
                     interval: nearest_interval(interval),
                 };
             }
@@ -120,12 +123,16 @@ impl Negotiation {
         Ok(())
     }
 
+    fn initial(&self) -> Mode {
+        Mode::initial(self.formats.first())
+    }
+
     fn encode(&self, mode: Mode) -> Vec<u8> {
         /// bmFramingInfo: payload headers have a frame id and an end of frame.
         const FRAME_ID_AND_END: u8 = 3;
         let mut control = Vec::with_capacity(CONTROL_LENGTH);
         control.extend([0; 2]); // bmHint
-        control.extend([mode.format.index(), mode.size.index()]);
+        control.extend([self.formats.index_of(mode.format), mode.size.index()]);
         control.extend(mode.interval.to_le_bytes());
         control.extend([0; 10]); // key frames, quality, window, delay: nothing to choose
         control.extend(mode.size.frame_bytes().to_le_bytes());
@@ -142,12 +149,13 @@ fn nearest_interval(wanted: u32) -> u32 {
     INTERVALS
         .into_iter()
         .min_by_key(distance)
-        .unwrap_or(Mode::DEFAULT.interval)
+        .unwrap_or(INTERVALS[0])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::uvc::Format;
 
     fn ask(format: u8, size: u8, interval: u32) -> Vec<u8> {
         let mut control = vec![1, 0, format, size];
@@ -165,13 +173,13 @@ mod tests {
 
     #[test]
     fn what_was_probed_can_be_committed_and_then_stands() {
-        let mut negotiation = Negotiation::new(Transport::Bulk);
+        let mut negotiation = Negotiation::new(Formats::default(), Transport::Bulk);
         let answer = probe(&mut negotiation, &ask(2, 1, 666_666));
         assert_eq!(answer.len(), CONTROL_LENGTH);
         assert_eq!(answer[2..4], [2, 1]);
         assert_eq!(answer[18..22], (320_u32 * 240 * 2).to_le_bytes());
         assert_eq!(answer[22..26], 16_384_u32.to_le_bytes());
-        assert_eq!(negotiation.committed(), Mode::DEFAULT);
+        assert_eq!(negotiation.committed(), negotiation.initial());
         negotiation
             .set(Selector::Commit, request::SET_CUR, &answer)
             .unwrap();
@@ -181,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_probe_is_moved_to_what_there_is_and_a_commit_is_refused() {
-        let mut negotiation = Negotiation::new(Transport::Bulk);
+        let mut negotiation = Negotiation::new(Formats::default(), Transport::Bulk);
         let asked = ask(9, 0, 700_000);
         let refused = negotiation.set(Selector::Commit, request::SET_CUR, &asked);
         assert_eq!(refused, Err(Stall));
@@ -190,8 +198,19 @@ mod tests {
     }
 
     #[test]
+    fn a_camera_of_one_format_has_no_other() {
+        let mut negotiation = Negotiation::new(Formats::new(Format::Yuyv, []), Transport::Bulk);
+        assert_eq!(negotiation.committed().format, Format::Yuyv);
+        let answer = probe(&mut negotiation, &ask(2, 1, 333_333));
+        assert_eq!(answer[2..4], [1, 1]);
+        let refused = ask(2, 1, 333_333);
+        let refused = negotiation.set(Selector::Commit, request::SET_CUR, &refused);
+        assert_eq!(refused, Err(Stall));
+    }
+
+    #[test]
     fn a_driver_of_version_1_0_is_understood_and_odd_requests_are_stalled() {
-        let mut negotiation = Negotiation::new(Transport::Isochronous);
+        let mut negotiation = Negotiation::new(Formats::default(), Transport::Isochronous);
         let asked = ask(1, 3, 333_333);
         probe(&mut negotiation, &asked[..26]);
         let mut set = |code, data: &[u8]| negotiation.set(Selector::Probe, code, data);

@@ -54,7 +54,7 @@ impl Device {
         Self {
             configuration: 0,
             setting: 0,
-            negotiation: Negotiation::new(transport),
+            negotiation: Negotiation::new(options.formats.clone(), transport),
             stream: Stream::new(transport, options.huffman_tables, frames_sent),
             options,
         }
@@ -287,7 +287,10 @@ impl Device {
         match (kind, index) {
             (descriptor::kind::DEVICE, 0) => Ok(descriptor::device(&self.options.identity)),
             (descriptor::kind::CONFIGURATION, 0) => {
-                Ok(descriptor::configuration(self.options.transport))
+                let WebcamOptions {
+                    formats, transport, ..
+                } = &self.options;
+                Ok(descriptor::configuration(formats, *transport))
             }
             (descriptor::kind::STRING, index) => {
                 descriptor::string(&self.options.identity, index).ok_or(Stall)

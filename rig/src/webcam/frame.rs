@@ -51,8 +51,10 @@ impl Sensor {
         let stamp = Stamp::new(sequence, time);
         let mut planes = self.pattern.draw(sequence.into(), stamp.time());
         stamp.draw(&mut planes);
-        if self.format == Format::Yuyv {
-            return Ok(interleave(&planes));
+        match self.format {
+            Format::Mjpg => {}
+            Format::Yuyv => return Ok(interleave(&planes)),
+            Format::Y16 => return Ok(planes.y.iter().flat_map(|luma| [0, *luma]).collect()),
         }
         let picture =
             encode(&planes, JPEG_QUALITY).map_err(|source| FrameError { sequence, source })?;
@@ -119,11 +121,12 @@ mod tests {
     }
 
     #[test]
-    fn yuyv_has_the_stamp_and_two_bytes_a_pixel() {
-        for size in SIZES {
-            let sent = frame(Format::Yuyv, size, 9, moment()).unwrap();
+    fn raw_formats_have_the_stamp_and_two_bytes_a_pixel() {
+        let all = SIZES.map(|size| [(Format::Yuyv, 0, size), (Format::Y16, 1, size)]);
+        for (format, first_luma, size) in all.into_iter().flatten() {
+            let sent = frame(format, size, 9, moment()).unwrap();
             assert_eq!(sent.len(), size.frame_bytes() as usize);
-            let luma: Vec<u8> = sent.iter().copied().step_by(2).collect();
+            let luma: Vec<u8> = sent.into_iter().skip(first_luma).step_by(2).collect();
             let read = stamp::read_luma(size.width.into(), size.height.into(), &luma);
             assert_eq!(read.unwrap().sequence(), 9);
         }

@@ -26,7 +26,10 @@ use device::Device;
 
 use crate::{
     usbredir::{Capabilities, Decoder, Encoder, Message, Packet, ProtocolError},
-    uvc::descriptor::{Identity, Transport},
+    uvc::{
+        Formats,
+        descriptor::{Identity, Transport},
+    },
 };
 
 /// What kind of webcam it is.
@@ -34,6 +37,8 @@ use crate::{
 pub struct WebcamOptions {
     /// Who it says it is.
     pub identity: Identity,
+    /// What it offers.
+    pub formats: Formats,
     /// How its pictures travel.
     pub transport: Transport,
     /// Whether each JPEG has its Huffman tables. Most real webcams leave them
@@ -45,6 +50,7 @@ impl Default for WebcamOptions {
     fn default() -> Self {
         Self {
             identity: Identity::default(),
+            formats: Formats::default(),
             transport: Transport::default(),
             huffman_tables: true,
         }
@@ -54,6 +60,7 @@ impl Default for WebcamOptions {
 /// A webcam that is plugged in. Dropping it unplugs it.
 #[derive(Debug)]
 pub struct Webcam {
+    options: WebcamOptions,
     connection: UnixStream,
     frames_sent: Arc<AtomicU64>,
     worker: Option<JoinHandle<Result<(), WebcamError>>>,
@@ -82,16 +89,22 @@ impl Webcam {
     pub fn plug_in(socket_path: &Path, options: WebcamOptions) -> io::Result<Self> {
         let connection = UnixStream::connect(socket_path)?;
         let frames_sent = Arc::new(AtomicU64::new(0));
-        let device = Device::new(options, Arc::clone(&frames_sent));
+        let device = Device::new(options.clone(), Arc::clone(&frames_sent));
         let bus = connection.try_clone()?;
         let worker = thread::Builder::new()
             .name("webcam".to_owned())
             .spawn(move || serve(bus, device))?;
         Ok(Self {
+            options,
             connection,
             frames_sent,
             worker: Some(worker),
         })
+    }
+
+    /// What kind of webcam it is.
+    pub fn options(&self) -> &WebcamOptions {
+        &self.options
     }
 
     /// How many frames the guest has taken whole.

@@ -230,12 +230,12 @@ mod tests {
     use super::*;
     use crate::{
         stamp,
-        uvc::{mode::SIZES, payload},
+        uvc::{Format, mode::SIZES, payload},
     };
 
     const SMALL: Mode = Mode {
         size: SIZES[0],
-        ..Mode::DEFAULT
+        ..Mode::initial(Format::Mjpg)
     };
 
     struct Bench {

@@ -17,7 +17,7 @@ use pinhole_rig::{
         Capabilities, Decoder, Encoder, Message, Packet, Status,
         message::{Bulk, Control, DeviceConnect, Endpoint, Interface, Speed},
     },
-    uvc::{Format, Size},
+    uvc::{Format, Formats, Size},
     webcam::{Webcam, WebcamOptions},
 };
 
@@ -34,6 +34,7 @@ pub(crate) struct Guest {
     decoder: Decoder,
     encoder: Encoder,
     last_id: u64,
+    formats: Formats,
     /// Transfers that are open, the first asked for first.
     open: Vec<u64>,
     frame_id: Option<u8>,
@@ -64,6 +65,7 @@ impl Guest {
         listener: UnixListener,
         options: WebcamOptions,
     ) -> (Self, Webcam) {
+        let formats = options.formats.clone();
         let webcam = Webcam::plug_in(&directory.path().join("bus"), options).unwrap();
         let (bus, _) = listener.accept().unwrap();
         bus.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -74,6 +76,7 @@ impl Guest {
             decoder: Decoder::default(),
             encoder: Encoder::default(),
             last_id: 0,
+            formats,
             open: Vec::new(),
             frame_id: None,
             told: Told {
@@ -224,7 +227,7 @@ impl Guest {
 
     /// Probes, checks that the camera agrees, and commits.
     pub(crate) fn negotiate(&mut self, format: Format, size: Size, interval: u32) {
-        let mut wanted = vec![1, 0, format.index(), size.index()];
+        let mut wanted = vec![1, 0, self.formats.index_of(format), size.index()];
         wanted.extend(interval.to_le_bytes());
         wanted.resize(34, 0);
         let probed = self.control(0x21, 0x01, 0x0100, 1, 34, &wanted);

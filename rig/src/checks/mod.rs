@@ -2,11 +2,16 @@
 //!
 //! The end-to-end tests and `scripts/demo --check` both run these.
 
+mod faults;
+mod frames;
+
 use std::{
-    fmt,
     process::Command,
     time::{Duration, Instant, SystemTime},
 };
+
+pub use faults::{fault_is_told_once, unusable_webcam_is_named};
+pub use frames::{FrameFigures, frames_arrive_untouched};
 
 use pinhole::camera::pattern;
 
@@ -16,12 +21,8 @@ use crate::{
     scene::{CameraBox, Scene, SceneError},
     screenshot::{Screenshot, ScreenshotError},
     stamp::{self, ReadError},
-    uvc::{Format, Size},
-    viewer::{Part, ViewerError},
-    webcam::{
-        WebcamOptions,
-        frame::{FrameError, Sensor},
-    },
+    viewer::ViewerError,
+    webcam::{WebcamOptions, frame::FrameError},
 };
 
 /// Frames that ffmpeg is to read.
@@ -58,129 +59,6 @@ pub enum CheckError {
 
 fn broken(what: impl Into<String>) -> CheckError {
     CheckError::Broken(what.into())
-}
-
-/// What came of watching a stream for a while.
-#[derive(Clone, Debug)]
-pub struct FrameFigures {
-    /// Frames that arrived.
-    pub frames: usize,
-    /// Frames that the source made and the viewer did not get.
-    pub missed: u64,
-    /// How old the frames were when they were here, sorted.
-    ages: Vec<Duration>,
-    /// How long the stream was watched.
-    pub watched: Duration,
-}
-
-impl FrameFigures {
-    /// The age that half of the frames did not exceed.
-    pub fn median_age(&self) -> Duration {
-        self.ages
-            .get(self.ages.len() / 2)
-            .copied()
-            .unwrap_or_default()
-    }
-
-    /// The age of the oldest frame.
-    pub fn greatest_age(&self) -> Duration {
-        self.ages.last().copied().unwrap_or_default()
-    }
-}
-
-impl fmt::Display for FrameFigures {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{} frames in {:.1} s, {} missed, median age {} ms, greatest {} ms",
-            self.frames,
-            self.watched.as_secs_f64(),
-            self.missed,
-            self.median_age().as_millis(),
-            self.greatest_age().as_millis(),
-        )
-    }
-}
-
-/// Watches for `duration`: every frame is whole and in order, none comes
-/// twice, and one of the emulated webcam is byte for byte what the webcam
-/// sent.
-///
-/// # Errors
-/// When that is not so, or fewer than two frames a second come.
-pub fn frames_arrive_untouched(
-    scene: &Scene,
-    duration: Duration,
-) -> Result<FrameFigures, CheckError> {
-    let mut source = Source::of(scene);
-    let mut stream = scene.wait_for_picture()?;
-    let start = Instant::now();
-    let mut ages = Vec::new();
-    let mut missed = 0;
-    let mut previous = None;
-    while start.elapsed() < duration {
-        let part = stream.next_part()?;
-        let (sequence, time) = source.verify(&part)?;
-        if let Some(previous) = previous {
-            if sequence <= previous {
-                return Err(broken(format!("frame {sequence} came after {previous}")));
-            }
-            missed += sequence - previous - 1;
-        }
-        previous = Some(sequence);
-        ages.push(part.received.duration_since(time).unwrap_or_default());
-    }
-    let watched = start.elapsed();
-    let frames = ages.len();
-    if (frames as u64) < 2 * duration.as_secs() {
-        return Err(broken(format!("only {frames} frames in {watched:?}")));
-    }
-    ages.sort();
-    Ok(FrameFigures {
-        frames,
-        missed,
-        ages,
-        watched,
-    })
-}
-
-/// Whose frames are looked at.
-enum Source {
-    /// The emulated webcam's, which stamps each.
-    Webcam(Sensor),
-    /// The box's own test pattern; the box's clock is this machine's.
-    Pattern,
-}
-
-impl Source {
-    fn of(scene: &Scene) -> Self {
-        match scene.camera_box {
-            CameraBox::Virtual { .. } => Self::Webcam(Sensor::new(
-                Format::Mjpg,
-                Size {
-                    width: 640,
-                    height: 480,
-                },
-                true,
-            )),
-            CameraBox::Native(_) => Self::Pattern,
-        }
-    }
-
-    /// The source's count and time of a frame that is as the source made it.
-    fn verify(&mut self, part: &Part) -> Result<(u64, SystemTime), CheckError> {
-        let Self::Webcam(sensor) = self else {
-            return Ok((part.sequence, part.captured));
-        };
-        let stamp = stamp::read_comment(&part.jpeg)?;
-        if sensor.frame(stamp.sequence(), stamp.time())? != part.jpeg {
-            return Err(broken(format!(
-                "frame {} is not what the webcam sent",
-                stamp.sequence()
-            )));
-        }
-        Ok((stamp.sequence().into(), stamp.time()))
-    }
 }
 
 /// ffmpeg reads 30 frames and has nothing to complain about.

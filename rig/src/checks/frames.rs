@@ -1,0 +1,174 @@
+//! Frames as they arrive at a viewer, against what their source made.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{CheckError, broken};
+use crate::{
+    jpeg,
+    scene::{CameraBox, Scene},
+    stamp,
+    uvc::{Format, Size},
+    viewer::Part,
+    webcam::frame::Sensor,
+};
+
+/// What came of watching a stream for a while.
+#[derive(Clone, Debug)]
+pub struct FrameFigures {
+    /// Pixels of each frame.
+    pub size: Size,
+    /// Frames that arrived.
+    pub frames: usize,
+    /// Frames that the source made and the viewer did not get.
+    pub missed: u64,
+    /// How old the frames were when they were here, sorted.
+    ages: Vec<Duration>,
+    /// How long the stream was watched.
+    pub watched: Duration,
+}
+
+impl FrameFigures {
+    /// The age that half of the frames did not exceed.
+    pub fn median_age(&self) -> Duration {
+        self.ages
+            .get(self.ages.len() / 2)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// The age of the oldest frame.
+    pub fn greatest_age(&self) -> Duration {
+        self.ages.last().copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for FrameFigures {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} frames of {} in {:.1} s, {} missed, median age {} ms, greatest {} ms",
+            self.frames,
+            self.size,
+            self.watched.as_secs_f64(),
+            self.missed,
+            self.median_age().as_millis(),
+            self.greatest_age().as_millis(),
+        )
+    }
+}
+
+/// Watches for `duration`: every frame is whole, of the same size as the others
+/// and in order, and none comes twice. One of the emulated webcam is byte for
+/// byte what the webcam sent, but for the Huffman tables where it sent none;
+/// one that the box had to encode shows the stamp that it was sent with.
+///
+/// # Errors
+/// When that is not so, or fewer than two frames a second come.
+pub fn frames_arrive_untouched(
+    scene: &Scene,
+    duration: Duration,
+) -> Result<FrameFigures, CheckError> {
+    let mut stream = scene.wait_for_picture()?;
+    let size =
+        jpeg::size(&stream.next_part()?.jpeg).ok_or_else(|| broken("a frame that says no size"))?;
+    let source = Source::of(scene, size)?;
+    let start = Instant::now();
+    let mut ages = Vec::new();
+    let mut missed = 0;
+    let mut previous = None;
+    while start.elapsed() < duration {
+        let part = stream.next_part()?;
+        let seen = jpeg::size(&part.jpeg);
+        if seen != Some(size) {
+            return Err(broken(format!("a frame of {seen:?} behind one of {size}")));
+        }
+        let (sequence, time) = source.verify(&part)?;
+        if let Some(previous) = previous {
+            if sequence <= previous {
+                return Err(broken(format!("frame {sequence} came after {previous}")));
+            }
+            missed += sequence - previous - 1;
+        }
+        previous = Some(sequence);
+        ages.push(part.received.duration_since(time).unwrap_or_default());
+    }
+    let watched = start.elapsed();
+    let frames = ages.len();
+    if (frames as u64) < 2 * duration.as_secs() {
+        return Err(broken(format!("only {frames} frames in {watched:?}")));
+    }
+    ages.sort();
+    Ok(FrameFigures {
+        size,
+        frames,
+        missed,
+        ages,
+        watched,
+    })
+}
+
+/// Whose frames are looked at.
+enum Source {
+    /// JPEGs of the emulated webcam's, which the box passes on.
+    Passed(Sensor),
+    /// The same without Huffman tables, which the box puts in.
+    Completed(Sensor),
+    /// Pictures of the emulated webcam's that the box encodes.
+    Encoded,
+    /// The box's own test pattern; the box's clock is this machine's.
+    Pattern,
+}
+
+impl Source {
+    /// The source of the scene's frames, which are of `size`.
+    fn of(scene: &Scene, size: Size) -> Result<Self, CheckError> {
+        let webcam = match &scene.camera_box {
+            CameraBox::Virtual { webcam, .. } => webcam,
+            CameraBox::Native(_) => return Ok(Self::Pattern),
+        };
+        let webcam = webcam
+            .as_ref()
+            .ok_or_else(|| broken("no webcam is there"))?;
+        let options = webcam.options();
+        let sensor = Sensor::new(Format::Mjpg, size, options.huffman_tables);
+        // The box takes MJPG where it is offered.
+        Ok(match options.formats.as_slice().contains(&Format::Mjpg) {
+            true if options.huffman_tables => Self::Passed(sensor),
+            true => Self::Completed(sensor),
+            false => Self::Encoded,
+        })
+    }
+
+    /// The source's count and time of a frame that is as the source made it.
+    fn verify(&self, part: &Part) -> Result<(u64, SystemTime), CheckError> {
+        let arrived = &part.jpeg;
+        let (sensor, arrived) = match self {
+            Self::Pattern => return Ok((part.sequence, part.captured)),
+            Self::Encoded => {
+                let stamp = stamp::read(arrived)?;
+                return Ok((stamp.sequence().into(), stamp.time()));
+            }
+            Self::Passed(sensor) => (sensor, Cow::from(arrived)),
+            Self::Completed(sensor) => match jpeg::huffman_tables(arrived) {
+                1 => (sensor, jpeg::without_huffman_tables(arrived).into()),
+                segments => {
+                    return Err(broken(format!(
+                        "{segments} segments with Huffman tables instead of the one to be put in"
+                    )));
+                }
+            },
+        };
+        let stamp = stamp::read_comment(&arrived)?;
+        if sensor.frame(stamp.sequence(), stamp.time())? != *arrived {
+            return Err(broken(format!(
+                "frame {} is not what the webcam sent",
+                stamp.sequence()
+            )));
+        }
+        Ok((stamp.sequence().into(), stamp.time()))
+    }
+}
