@@ -2,9 +2,10 @@
 //! viewer.
 
 use std::{
-    fs::{self, File, TryLockError},
-    io,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -356,7 +357,7 @@ fn switch_on(options: &SceneOptions) -> Result<CameraBox, SceneError> {
 fn write_pinhole_toml(options: &SceneOptions, text: Option<&str>) -> Result<(), SceneError> {
     let file = options.directory.join(PINHOLE_TOML);
     let written = match text {
-        Some(text) => fs::write(&file, text),
+        Some(text) => write_secret(&file, text),
         None => fs::remove_file(&file),
     };
     written.map_err(file_error(&file))?;
@@ -364,6 +365,18 @@ fn write_pinhole_toml(options: &SceneOptions, text: Option<&str>) -> Result<(), 
         BoxKind::Virtual { .. } => copy_to_card(text.map(|_| &*file), &card(&options.directory)),
         BoxKind::Native(_) => Ok(()),
     }
+}
+
+/// Writes a file that holds a private key, for its owner alone to read.
+fn write_secret(file: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(file)?;
+    file.write_all(text.as_bytes())
 }
 
 /// Puts `file` on the boot partition, which begins at 1 MiB (`images/card.cfg`),

@@ -129,6 +129,14 @@ impl Screenshot {
         }
     }
 
+    /// Whether an area looks the same as in another picture.
+    pub fn shows_the_same(&self, other: &Self, area: Area) -> bool {
+        (area.top..area.bottom).all(|y| {
+            let mut row = area.left..area.right;
+            row.all(|x| close(self.colour(x, y), other.colour(x, y)))
+        })
+    }
+
     /// Finds vertical `bars` of the same width side by side, in their order,
     /// and returns the largest area that they fill. Up to a sixth of a bar at
     /// each of its edges may be blurred.
@@ -217,7 +225,10 @@ mod tests {
             top: 40,
             bottom: 200,
         };
-        assert_eq!(page(&BARS, area).find_bars(&BARS), Some(area));
+        let found = page(&BARS, area);
+        assert_eq!(found.find_bars(&BARS), Some(area));
+        assert!(found.shows_the_same(&page(&BARS, area), area));
+        assert!(!found.shows_the_same(&page(&BARS[1..], area), area));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{
     process::Mark,
     qemu::kernel_time,
     scene::{CameraBox, Scene, SceneError},
-    screenshot::{Screenshot, ScreenshotError},
+    screenshot::{Area, Screenshot, ScreenshotError},
     stamp::{self, ReadError},
     viewer::ViewerError,
     webcam::{WebcamOptions, frame::FrameError},
@@ -107,7 +107,8 @@ pub fn ffmpeg_reads_frames(scene: &Scene) -> Result<String, CheckError> {
 }
 
 /// Chromium shows the live picture on the camera's page: the pattern's bars in
-/// their colours, with a stamp of just now below them.
+/// their colours, and below them a webcam's stamp of just now, or the running
+/// clock of a box that draws the pattern itself.
 ///
 /// # Errors
 /// When it does not.
@@ -119,7 +120,16 @@ pub fn page_shows_picture(scene: &Scene) -> Result<String, CheckError> {
     let width = area.right - area.left;
     let shown = format!("bars of {width} px at {},{}", area.left, area.top);
     if matches!(scene.camera_box, CameraBox::Native(_)) {
-        return Ok(shown);
+        let later = Screenshot::take(&scene.page(), &scene.directory)?;
+        let clock = Area {
+            top: area.bottom,
+            bottom: area.top + 3 * width / 4,
+            ..area
+        };
+        if later.shows_the_same(&screenshot, clock) {
+            return Err(broken("the page shows a picture that stands still"));
+        }
+        return Ok(format!("{shown}, and the clock below them runs"));
     }
     // The picture as it was sent, out of the page's pixels.
     let (sent_width, sent_height) = (640, 480);
