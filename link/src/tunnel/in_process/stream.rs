@@ -31,6 +31,7 @@ impl Stream {
     pub(super) async fn connect(shared: Arc<Shared>, remote: SocketAddrV6) -> io::Result<Self> {
         let (handle, progress) = {
             let mut state = shared.lock();
+            state.check_open()?;
             let handle = state.stack.connect(remote)?;
             (handle, state.stack.progress(handle))
         };

@@ -2,7 +2,9 @@
 //! The rest is in `link/tests/tunnel`.
 
 use std::{
+    io::ErrorKind,
     net::{Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket},
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,7 +24,7 @@ use smoltcp::{
     },
 };
 
-use super::Engine;
+use super::{Engine, stream::Stream};
 use crate::{
     PrivateKey, PublicKey,
     tunnel::{Peer, Settings},
@@ -64,6 +66,17 @@ async fn eventually(what: &str, holds: impl Fn() -> bool) {
         Timer::after(Duration::from_millis(10)).await;
     }
     panic!("waited in vain for {what}");
+}
+
+#[test]
+fn a_tunnel_that_ended_connects_nowhere_and_says_so() {
+    let key = PrivateKey::generate().unwrap();
+    let tunnel = engine(1, &key);
+    let shared = Arc::clone(&tunnel.shared);
+    drop(tunnel);
+    let remote = SocketAddrV6::new(address(2), 80, 0, 0);
+    let refused = block_on(Stream::connect(shared, remote)).err().unwrap();
+    assert_eq!(refused.kind(), ErrorKind::NotConnected);
 }
 
 #[test]
