@@ -26,9 +26,6 @@ use crate::{
     viewers::{Site, Viewers},
 };
 
-/// Name of the kernel's network interface, where the kernel runs the tunnel.
-const INTERFACE: &str = "pinhole";
-
 /// Least number of threads: a viewer's encryption must not hold up a pull.
 const MIN_THREADS: usize = 2;
 
@@ -125,7 +122,6 @@ impl Relay {
             private_key,
             address: registry.relay.address,
             listen: Some(settings.tunnel_listen),
-            interface: INTERFACE.to_owned(),
         };
         let tunnel = smol::block_on(Tunnel::open(tunnel_settings, settings.tunnel))?;
         info!(

@@ -63,9 +63,6 @@ use self::{
 };
 use crate::config::Config;
 
-/// Name of the kernel's network interface for the tunnel.
-const INTERFACE: &str = "pinhole-camera";
-
 /// Connections that are served at the same time; further ones wait. The relay
 /// needs one, and one more for each of its own questions.
 const MAX_CONNECTIONS: usize = 16;
@@ -165,7 +162,6 @@ async fn tunnel(enrolment: &Enrolment, choice: Choice) -> (Tunnel, Listener) {
         private_key: enrolment.private_key.clone(),
         address: enrolment.address,
         listen: None,
-        interface: INTERFACE.to_owned(),
     };
     let mut notice = Notice::default();
     loop {

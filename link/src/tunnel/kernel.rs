@@ -1,10 +1,19 @@
-//! The tunnel by the kernel's WireGuard: an interface, and the kernel's own
-//! TCP bound to it.
+//! The tunnel by the kernel's WireGuard, and the kernel's own TCP inside it,
+//! in a network namespace of their own.
+//!
+//! WireGuard checks who sends a packet, not where it goes: in the first
+//! namespace a peer could reach whatever listens on all of this machine's
+//! addresses, and with forwarding on, whatever this machine can. So the
+//! interface is alone in a namespace, with nothing to reach there but this
+//! tunnel's listeners. Its UDP socket stays in the first one, where it was
+//! created: <https://www.wireguard.com/netns/>.
 
 use std::{
-    io,
+    fs, io,
     net::{Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6, TcpListener, TcpStream},
-    time::Duration,
+    os::fd::AsFd as _,
+    thread,
+    time::{Duration, Instant},
 };
 
 use nix::net::if_::if_nametoindex;
@@ -16,7 +25,7 @@ use wireguard_control::{
 
 use super::{
     BACKLOG, CONNECT_TIMEOUT, MTU, NOT_SENT_LOW_WATER, PREFIX_LEN, Peer, PeerStatus, Settings,
-    TCP_KEEPALIVE, TunnelError, USER_TIMEOUT, netlink,
+    TCP_KEEPALIVE, TunnelError, USER_TIMEOUT, namespace::Namespace, netlink,
 };
 use crate::PublicKey;
 
@@ -33,46 +42,92 @@ pub(super) fn close(stream: &Stream) -> io::Result<()> {
     }
 }
 
-/// A WireGuard interface of the kernel, deleted when dropped.
+/// The interface's name. It is given none, as a name would have to be free in
+/// the first namespace too; so the kernel numbers it within its kind
+/// (`rtnl_newlink_create` in Linux's net/core/rtnetlink.c).
+const NAME: &str = "wireguard0";
+
+/// Whether the namespace forwards packets, as seen from inside.
+const FORWARDING: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
+
+/// How long the UDP port may be taken: when a process was killed, the kernel
+/// removes its namespace, and with it the interface, only some time later.
+const PORT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often to try the port until then.
+const PORT_RETRY: Duration = Duration::from_millis(200);
+
+/// A WireGuard interface of the kernel in its own namespace. Dropping it
+/// deletes it and frees its UDP port.
 pub(super) struct Interface {
+    namespace: Namespace,
     name: InterfaceName,
     address: Ipv6Addr,
 }
 
 impl Interface {
-    /// Makes the interface anew: one that a crashed process left behind goes
-    /// away first. Then its key and port, its state, its address.
+    /// Makes the namespace and the interface in it, then sets its key and
+    /// port, its state, its address.
     ///
     /// Never log what goes to or comes from `wireguard_control`: the `Debug`
     /// of its types shows private keys.
     pub(super) fn open(settings: &Settings) -> Result<Self, TunnelError> {
-        let name: InterfaceName = settings
-            .interface
+        if let Some(address) = settings.listen
+            && address.ip() != Ipv6Addr::UNSPECIFIED
+        {
+            return Err(TunnelError::OneAddress(address));
+        }
+        let name: InterfaceName = NAME
             .parse()
-            .map_err(|error| refused("interface name", io::Error::from(error)))?;
-        remove_left_over(&name)?;
-        let update = DeviceUpdate::new()
-            .set_private_key(Key(*settings.private_key.as_bytes()))
-            .set_listen_port(settings.listen.map_or(0, |listen| listen.port()));
-        // Made before the first step that can leave an interface behind.
+            .map_err(|error| refused("name the interface", io::Error::from(error)))?;
+        let namespace =
+            Namespace::new().map_err(|error| refused("make a network namespace", error))?;
+        namespace
+            .run(forbid_forwarding)
+            .map_err(|error| refused("turn forwarding off in the tunnel", error))?;
+        namespace
+            .file()
+            .and_then(|file| netlink::create_wireguard(file.as_fd()))
+            .map_err(|error| refused("create the interface", error))?;
         let interface = Self {
+            namespace,
             name,
             address: settings.address,
         };
-        interface.apply(update, "create the interface")?;
-        let index = if_nametoindex(settings.interface.as_str())
-            .map_err(|error| refused("look up the interface", error.into()))?;
-        netlink::bring_up(index, MTU).map_err(|error| match settings.listen {
-            // The kernel opens its UDP socket only now.
-            Some(address) if error.kind() == io::ErrorKind::AddrInUse => TunnelError::Listen {
-                address,
-                source: error,
-            },
-            _ => refused("bring the interface up", error),
-        })?;
-        netlink::add_address(index, settings.address, PREFIX_LEN)
+        let update = DeviceUpdate::new()
+            .set_private_key(Key(*settings.private_key.as_bytes()))
+            .set_listen_port(settings.listen.map_or(0, |listen| listen.port()));
+        interface.apply(update, "set the interface's key and port")?;
+        let index = interface
+            .namespace
+            .run(|| Ok(if_nametoindex(NAME)?))
+            .map_err(|error| refused("look up the interface", error))?;
+        interface.bring_up(index, settings.listen)?;
+        let address = settings.address;
+        interface
+            .namespace
+            .run(move || netlink::add_address(index, address, PREFIX_LEN))
             .map_err(|error| refused("set the interface's address", error))?;
         Ok(interface)
+    }
+
+    /// Brings the interface up, which is when the kernel opens its UDP socket.
+    fn bring_up(&self, index: u32, listen: Option<SocketAddr>) -> Result<(), TunnelError> {
+        let patience_ends = Instant::now() + PORT_PATIENCE;
+        loop {
+            let Err(source) = self.namespace.run(move || netlink::bring_up(index, MTU)) else {
+                return Ok(());
+            };
+            match listen {
+                Some(address) if source.kind() == io::ErrorKind::AddrInUse => {
+                    if Instant::now() >= patience_ends {
+                        return Err(TunnelError::Listen { address, source });
+                    }
+                    thread::sleep(PORT_RETRY);
+                }
+                _ => return Err(refused("bring the interface up", source)),
+            }
+        }
     }
 
     /// The UDP port that the kernel listens on.
@@ -141,43 +196,44 @@ impl Interface {
         Ok(Listener(Async::new_nonblocking(TcpListener::from(socket))?))
     }
 
-    /// A socket that sends and receives over this interface alone
-    /// (`SO_BINDTODEVICE`). The address is not enough: Linux takes a packet
-    /// for any of its addresses from any of its interfaces, so a neighbour on
-    /// the LAN could reach a listener; and without the interface's route, a
-    /// connection would go out over the default one.
+    /// A socket inside the namespace, where there is no way in or out but the
+    /// interface.
     fn socket(&self) -> io::Result<Socket> {
-        let socket = Socket::new(
-            Domain::IPV6,
-            Type::STREAM.nonblocking().cloexec(),
-            Some(Protocol::TCP),
-        )?;
-        socket.set_only_v6(true)?;
-        socket.bind_device(Some(self.name.as_str_lossy().as_bytes()))?;
-        Ok(socket)
+        self.namespace.run(|| {
+            let kind = Type::STREAM.nonblocking().cloexec();
+            let socket = Socket::new(Domain::IPV6, kind, Some(Protocol::TCP))?;
+            socket.set_only_v6(true)?;
+            Ok(socket)
+        })
     }
 
     fn device(&self) -> Result<Device, TunnelError> {
-        Device::get(&self.name, Backend::Kernel)
+        let name = self.name;
+        self.namespace
+            .run(move || Device::get(&name, Backend::Kernel))
             .map_err(|error| refused("read the interface's state", error))
     }
 
     fn apply(&self, update: DeviceUpdate, step: &'static str) -> Result<(), TunnelError> {
-        update
-            .apply(&self.name, Backend::Kernel)
+        let name = self.name;
+        self.namespace
+            .run(move || update.apply(&name, Backend::Kernel))
             .map_err(|error| refused(step, error))
     }
 }
 
 impl Drop for Interface {
     fn drop(&mut self) {
-        // It may never have come to exist; and if it cannot be deleted, the
-        // next start of this program does it.
-        let _ = backends::kernel::delete_interface(&self.name);
+        // Streams may keep the namespace for a while. If this fails, the
+        // interface goes with them.
+        let name = self.name;
+        let _ = self
+            .namespace
+            .run(move || backends::kernel::delete_interface(&name));
     }
 }
 
-/// A listening socket on the interface.
+/// A listening socket on the interface's address.
 pub(super) struct Listener(Async<TcpListener>);
 
 impl Listener {
@@ -205,21 +261,13 @@ fn set_stream_options(socket: &Socket) -> io::Result<()> {
     )
 }
 
-fn remove_left_over(name: &InterfaceName) -> Result<(), TunnelError> {
-    let text = name.as_str_lossy();
-    if if_nametoindex(text.as_ref()).is_err() {
-        return Ok(());
+/// Keeps the peers apart. A new namespace does not forward, unless
+/// `net.core.devconf_inherit_init_net` makes it do as the first one does.
+fn forbid_forwarding() -> io::Result<()> {
+    if fs::read_to_string(FORWARDING)?.trim() != "0" {
+        fs::write(FORWARDING, "0")?;
     }
-    match Device::get(name, Backend::Kernel) {
-        Ok(_) => {}
-        Err(error) if error.raw_os_error() == Some(nix::libc::EPERM) => {
-            return Err(refused("look at the interface of an earlier run", error));
-        }
-        // Any other kind of interface is not ours to delete.
-        Err(_) => return Err(TunnelError::ForeignInterface(text.into_owned())),
-    }
-    backends::kernel::delete_interface(name)
-        .map_err(|error| refused("delete the interface of an earlier run", error))
+    Ok(())
 }
 
 /// WireGuard's keepalive has 16 bits of seconds, 0 for none.
@@ -232,15 +280,22 @@ fn refused(step: &'static str, source: io::Error) -> TunnelError {
 }
 
 impl TunnelError {
-    /// Whether this is the ordinary case of a kernel without WireGuard or of
-    /// a process without rights, which needs no one's attention.
+    /// Whether this is the ordinary case of a kernel without WireGuard or
+    /// namespaces, of a process without rights, or of what the kernel does not
+    /// offer, which needs no one's attention.
     pub(super) fn is_unavailable(&self) -> bool {
-        use nix::libc::{EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, EOPNOTSUPP, EPERM};
-        let Self::Kernel { source, .. } = self else {
-            return false;
-        };
-        [EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, EOPNOTSUPP, EPERM]
-            .map(Some)
-            .contains(&source.raw_os_error())
+        use nix::libc::{EAFNOSUPPORT, EOPNOTSUPP};
+        match self {
+            Self::Kernel { source, .. } => {
+                matches!(
+                    source.kind(),
+                    io::ErrorKind::NotFound
+                        | io::ErrorKind::PermissionDenied
+                        | io::ErrorKind::Unsupported
+                ) || matches!(source.raw_os_error(), Some(EAFNOSUPPORT | EOPNOTSUPP))
+            }
+            Self::OneAddress(_) => true,
+            Self::Listen { .. } | Self::Start(_) => false,
+        }
     }
 }

@@ -8,7 +8,9 @@
 //!
 //! Either way, the tunnel is closed to everything else: only a configured peer
 //! can send into it, only from the one address that is its own, and nothing is
-//! forwarded from one peer to another.
+//! forwarded from one peer to another or to anything else: a peer reaches this
+//! end's [`Listener`]s, and nothing but those. The kernel's tunnel is in a
+//! network namespace of its own for this.
 //!
 //! A [`Stream`] is what the promise "at most one frame in flight" rests on:
 //! [`Stream::drained`] tells when all but [`NOT_SENT_LOW_WATER`] of what was
@@ -17,6 +19,7 @@
 
 mod in_process;
 mod kernel;
+mod namespace;
 mod netlink;
 
 use std::{
@@ -66,19 +69,15 @@ pub struct Settings {
     pub address: Ipv6Addr,
     /// Where to listen for peers over UDP. With `[::]`, IPv4 is included.
     /// `None` listens on any port, for an end that connects to its peer.
-    ///
-    /// The kernel implementation listens on all addresses and takes only the
-    /// port from here.
+    /// The kernel's WireGuard takes no address but `[::]`.
     pub listen: Option<SocketAddr>,
-    /// Name of the kernel's network interface, at most 15 bytes. The
-    /// in-process implementation has no use for it.
-    pub interface: String,
 }
 
 /// What runs the tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Implementation {
-    /// The kernel's WireGuard and the kernel's TCP.
+    /// The kernel's WireGuard and the kernel's TCP, in a network namespace of
+    /// their own; needs `CAP_SYS_ADMIN` and `CAP_NET_ADMIN`.
     Kernel,
     /// boringtun and smoltcp, in this process; needs no rights.
     InProcess,
@@ -135,11 +134,12 @@ pub enum TunnelError {
         /// What it answered.
         source: io::Error,
     },
-    /// The interface's name belongs to something that is not WireGuard.
+    /// The kernel's WireGuard was to listen on this address alone.
     #[error(
-        "the network interface {0} exists and is not WireGuard's: remove it, or choose another name"
+        "the kernel's WireGuard listens on all addresses, not on {0} alone: use [::]:{port}",
+        port = .0.port()
     )]
-    ForeignInterface(String),
+    OneAddress(SocketAddr),
     /// The UDP port cannot be had.
     #[error("cannot listen on UDP {address}: {source}{}", hint(source))]
     Listen {
@@ -187,7 +187,7 @@ impl Tunnel {
         if choice != Choice::Only(Implementation::InProcess) {
             match kernel::Interface::open(settings) {
                 Ok(interface) => {
-                    info!("tunnel: kernel WireGuard, interface {}", settings.interface);
+                    info!("tunnel: kernel WireGuard, in a network namespace of its own");
                     return Ok(Self(Inner::Kernel(Arc::new(interface))));
                 }
                 Err(error) if choice == Choice::Best => {

@@ -1,17 +1,32 @@
-//! The address and the state of a network interface, over rtnetlink(7).
+//! A network interface, its state and its address, over rtnetlink(7).
 
 use std::{
     io,
     net::{IpAddr, Ipv6Addr},
+    os::fd::{AsRawFd as _, BorrowedFd},
 };
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST};
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressHeaderFlags, AddressMessage},
-    link::{LinkAttribute, LinkFlags, LinkMessage},
+    link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
 };
 use netlink_request::netlink_request_rtnl;
+
+/// Creates a WireGuard interface, which the kernel names, inside a network
+/// namespace. Its UDP socket will be in the namespace of the calling thread.
+pub(super) fn create_wireguard(namespace: BorrowedFd<'_>) -> io::Result<()> {
+    let mut message = LinkMessage::default();
+    message.attributes = vec![
+        LinkAttribute::NetNsFd(namespace.as_raw_fd()),
+        LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Wireguard)]),
+    ];
+    request(
+        RouteNetlinkMessage::NewLink(message),
+        NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+    )
+}
 
 /// Sets the MTU of the interface with this index and brings it up.
 pub(super) fn bring_up(index: u32, mtu: u16) -> io::Result<()> {

@@ -1,5 +1,5 @@
-//! The in-process tunnel over loopback, against itself and against
-//! `wireguard-go`.
+//! The in-process tunnel over loopback, against itself, `wireguard-go` and the
+//! kernel's; and what the kernel's keeps apart.
 
 #![allow(
     clippy::panic,
@@ -8,6 +8,7 @@
 )]
 
 mod interoperation;
+mod isolation;
 mod rig;
 
 use std::{io::ErrorKind, net::UdpSocket, time::Duration};

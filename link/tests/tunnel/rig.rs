@@ -92,9 +92,22 @@ pub(crate) async fn open(
         private_key: key.clone(),
         address,
         listen,
-        interface: "pinhole0".into(),
     };
     let choice = Choice::Only(Implementation::InProcess);
+    Tunnel::open(settings, choice).await.unwrap()
+}
+
+pub(crate) async fn open_kernel(
+    address: Ipv6Addr,
+    key: &PrivateKey,
+    listen: Option<SocketAddr>,
+) -> Tunnel {
+    let settings = Settings {
+        private_key: key.clone(),
+        address,
+        listen,
+    };
+    let choice = Choice::Only(Implementation::Kernel);
     Tunnel::open(settings, choice).await.unwrap()
 }
 

@@ -132,7 +132,6 @@ async fn open_tunnel(enrolment: &Enrolment) -> Tunnel {
         private_key: enrolment.private_key.clone(),
         address: enrolment.address,
         listen: None,
-        interface: "unused".to_owned(),
     };
     let tunnel = Tunnel::open(settings, Choice::Only(Implementation::InProcess));
     let tunnel = tunnel.await.unwrap();

@@ -43,7 +43,6 @@ fn engine(host: u16, key: &PrivateKey) -> Engine {
         private_key: key.clone(),
         address: address(host),
         listen: Some(loopback(0)),
-        interface: String::new(),
     };
     Engine::open(&settings).unwrap()
 }
