@@ -4,7 +4,7 @@
 //! let near bytes only after [`head`] has bounded and checked them: fed
 //! directly, one byte of UTF-8 in a header panics it and a line without an end
 //! grows its buffer without limit. The endless responses, camera streams, are
-//! written by [`multipart`](crate::multipart) straight to the connection.
+//! written by [`multipart`] straight to the connection.
 
 mod connection;
 pub mod head;

@@ -80,9 +80,12 @@ fn carries_megabytes_both_ways_over_a_bad_network_through_a_rekeying() {
             pair.camera.set_peer(&moved).unwrap();
         };
         zip(zip(down, up), rekey).await;
+        // The network may have lost the handshake, which is then repeated.
         let apart = Duration::from_millis(20);
-        let second_handshake = status(&pair.camera).last_handshake.unwrap();
-        assert!(second_handshake > first_handshake + apart, "no rekeying");
+        until("another handshake", || {
+            status(&pair.camera).last_handshake.unwrap() > first_handshake + apart
+        })
+        .await;
     });
 }
 
