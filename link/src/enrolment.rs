@@ -25,10 +25,14 @@ use std::{fmt, net::Ipv6Addr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CameraName, PrivateKey, PublicKey};
+use crate::{CameraName, PrivateKey, PublicKey, tunnel_address};
 
 /// What a box must know to reach its relay and be known there.
+///
+/// One that was read from a file is whole: both ends' addresses are of one
+/// tunnel, and neither an address nor a key is both ends'.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Enrolment {
     /// The camera's name on the relay.
     pub camera: CameraName,
@@ -48,7 +52,75 @@ pub struct RelayPeer {
     /// The relay's WireGuard key.
     pub public_key: PublicKey,
     /// The relay's address inside the tunnel.
+    #[serde(deserialize_with = "tunnel_address::deserialize")]
     pub address: Ipv6Addr,
+}
+
+/// An enrolment whose parts may contradict each other.
+#[derive(Deserialize)]
+#[serde(rename = "Enrolment")]
+struct Unchecked {
+    camera: CameraName,
+    private_key: PrivateKey,
+    #[serde(deserialize_with = "tunnel_address::deserialize")]
+    address: Ipv6Addr,
+    relay: RelayPeer,
+}
+
+/// Two values of an enrolment that cannot both be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Contradiction {
+    /// The addresses are not of one tunnel.
+    #[error(
+        "the box's address {address} and the relay's {relay} are not of one /64: copy both as `pinhole-relay camera add` wrote them"
+    )]
+    Networks {
+        /// The box's address.
+        address: Ipv6Addr,
+        /// The relay's.
+        relay: Ipv6Addr,
+    },
+    /// One address for both ends.
+    #[error(
+        "{0} is both the box's address and the relay's: copy both as `pinhole-relay camera add` wrote them"
+    )]
+    Address(Ipv6Addr),
+    /// One key for both ends.
+    #[error(
+        "private_key is the relay's own: copy the camera's as `pinhole-relay camera add` wrote it"
+    )]
+    Key,
+}
+
+impl TryFrom<Unchecked> for Enrolment {
+    type Error = Contradiction;
+
+    fn try_from(unchecked: Unchecked) -> Result<Self, Contradiction> {
+        let Unchecked {
+            camera,
+            private_key,
+            address,
+            relay,
+        } = unchecked;
+        if address == relay.address {
+            return Err(Contradiction::Address(address));
+        }
+        if !tunnel_address::same_tunnel(address, relay.address) {
+            return Err(Contradiction::Networks {
+                address,
+                relay: relay.address,
+            });
+        }
+        if private_key.public_key() == relay.public_key {
+            return Err(Contradiction::Key);
+        }
+        Ok(Self {
+            camera,
+            private_key,
+            address,
+            relay,
+        })
+    }
 }
 
 /// A host, by name or address, and a UDP port.
@@ -200,6 +272,10 @@ mod tests {
         let whole = sample().to_toml();
         for (from, to, named) in [
             ("camera = ", "kamera = ", "camera"),
+            ("\"fd00::2\"", "\"ff02::1\"", "fd00::/8"),
+            ("\"fd00::1\"", "\"::1\"", "fd00::/8"),
+            ("\"fd00::2\"", "\"fd00::1\"", "both the box's address"),
+            ("\"fd00::2\"", "\"fd01::2\"", "of one /64"),
             ("[enrolment.relay]", "[relay]", "relay"),
             ("address = \"fd00::2\"", "address = \"10.0.0.1\"", "address"),
             ("[enrolment]", "[enrollment]", "enrolment"),
@@ -207,6 +283,14 @@ mod tests {
             let error = Enrolment::from_toml(&whole.replacen(from, to, 1)).unwrap_err();
             assert!(error.to_string().contains(named), "{named}: {error}");
         }
+    }
+
+    #[test]
+    fn the_two_ends_have_keys_of_their_own() {
+        let mut enrolment = sample();
+        enrolment.relay.public_key = enrolment.private_key.public_key();
+        let error = Enrolment::from_toml(&enrolment.to_toml()).unwrap_err();
+        assert!(error.to_string().contains("the relay's own"), "{error}");
     }
 
     #[test]

@@ -139,7 +139,9 @@ fn unknown_keys_and_comments_survive() {
 fn a_damaged_registry_is_told_with_its_line_and_left_alone() {
     let state = State::new();
     state.enrol("a", 1000);
-    state.enrol("b", 1000);
+    let enrolment = state.enrol("b", 1000);
+    let third = enrolment.address.to_string();
+    let relay = enrolment.relay.address.to_string();
     let whole = state.read("registry.toml");
     let line_of = |text: &str| whole[..whole.find(text).unwrap()].matches('\n').count() + 1;
     for (from, to, line, said) in [
@@ -157,6 +159,15 @@ fn a_damaged_registry_is_told_with_its_line_and_left_alone() {
         ),
         ("::3\"", "::2\"", line_of("[camera.b]"), "taken twice"),
         ("::3\"", "::x\"", line_of("::3\""), "IPv6"),
+        (&third, "ff02::1", line_of("::3\""), "no tunnel address"),
+        (&relay, "2001:db8::7", line_of("::1\""), "no tunnel address"),
+        (
+            &third,
+            "fd00::3",
+            line_of("[camera.b]"),
+            "outside the relay's",
+        ),
+        (&third, &relay, line_of("[camera.b]"), "taken twice"),
         ("[relay]", "[rely]", 1, "relay"),
     ] {
         let damaged = whole.replacen(from, to, 1);
