@@ -131,10 +131,14 @@ pub struct Endpoint {
     port: u16,
 }
 
-/// A file that holds no enrolment. The text names the place and the remedy.
+/// A text that holds no enrolment. It does not repeat the line at fault, which
+/// may hold the private key.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidEnrolment(#[from] toml::de::Error);
+#[error("line {line}: {problem}")]
+pub struct InvalidEnrolment {
+    line: usize,
+    problem: String,
+}
 
 /// Text that is not `HOST:PORT`.
 #[derive(Debug, thiserror::Error)]
@@ -153,7 +157,16 @@ impl Enrolment {
         struct File {
             enrolment: Enrolment,
         }
-        Ok(toml::from_str::<File>(text)?.enrolment)
+        let invalid = |error: toml::de::Error| {
+            let start = error.span().map_or(0, |span| span.start.min(text.len()));
+            let before = &text.as_bytes()[..start];
+            InvalidEnrolment {
+                line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
+                problem: error.message().replace('\n', ", "),
+            }
+        };
+        let file: File = toml::from_str(text).map_err(invalid)?;
+        Ok(file.enrolment)
     }
 
     /// The enrolment as a `pinhole.toml`. It holds the private key: a secret.
@@ -278,10 +291,27 @@ mod tests {
             ("\"fd00::2\"", "\"fd01::2\"", "of one /64"),
             ("[enrolment.relay]", "[relay]", "relay"),
             ("address = \"fd00::2\"", "address = \"10.0.0.1\"", "address"),
-            ("[enrolment]", "[enrollment]", "enrolment"),
+            ("[enrolment]", "[enrollment]", "line 6"),
         ] {
             let error = Enrolment::from_toml(&whole.replacen(from, to, 1)).unwrap_err();
             assert!(error.to_string().contains(named), "{named}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_line_and_never_repeats_it() {
+        let enrolment = sample();
+        let whole = enrolment.to_toml();
+        let secret = enrolment.private_key.to_base64();
+        for (from, to) in [
+            ("private_key = ", "private_key "),
+            ("private_key = ", "camera = "),
+            ("private_key = \"", "private_key = \"x"),
+            ("private_key = \"", "private_key = "),
+        ] {
+            let error = Enrolment::from_toml(&whole.replacen(from, to, 1)).unwrap_err();
+            assert!(error.to_string().starts_with("line 3: "), "{error}");
+            assert!(!format!("{error} {error:?}").contains(&secret[..12]));
         }
     }
 
