@@ -12,9 +12,11 @@
 pub mod camera;
 pub mod cameras;
 pub mod certificate;
+mod complaint;
 pub mod endpoints;
 pub mod enrol;
 pub mod ingest;
+mod open_files;
 pub mod registry;
 pub mod relay;
 pub mod state;
