@@ -92,11 +92,11 @@ pub enum RegistryError {
         /// What is wrong with it.
         what: String,
     },
-    /// Nothing was ever enrolled.
+    /// There is none: nothing was ever enrolled.
     #[error(
         "no camera is enrolled in {}: run `pinhole-relay camera add NAME --endpoint HOST:PORT` first", .0.display()
     )]
-    Empty(PathBuf),
+    Missing(PathBuf),
     /// The private key is not there, not a key, or not the one that the
     /// enrolled boxes know.
     #[error(
@@ -125,11 +125,11 @@ impl Registry {
     /// Reads the registry and the private key that belongs to it.
     ///
     /// # Errors
-    /// See [`RegistryError`]; a registry without a camera is an error too.
+    /// See [`RegistryError`]; where nothing was ever enrolled there is no key, and
+    /// that is an error too.
     pub fn read_with_key(state: &StateDirectory) -> Result<(Self, PrivateKey), RegistryError> {
-        let registry = Self::read(state)?
-            .filter(|registry| !registry.cameras.is_empty())
-            .ok_or_else(|| RegistryError::Empty(state.join(REGISTRY_FILE)))?;
+        let registry =
+            Self::read(state)?.ok_or_else(|| RegistryError::Missing(state.join(REGISTRY_FILE)))?;
         let key = read_key(state)?.ok_or_else(|| RegistryError::Key {
             path: state.join(KEY_FILE),
             what: "the relay's private key is missing".to_owned(),

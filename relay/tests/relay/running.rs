@@ -106,6 +106,22 @@ fn nothing_is_served_half_configured() {
     assert!(error.contains("--name \"no host\""), "{error}");
 }
 
+#[test]
+fn a_relay_without_a_camera_waits_for_its_first() {
+    let state = State::new();
+    let port = free_udp_port();
+    state.enrol("porch", port);
+    assert!(state.run(&["camera", "remove", "porch"]).status.success());
+    let mut relay = RunningRelay::start(&state, port);
+    relay.wait_for("no camera is enrolled");
+    let viewers = relay.ready();
+    assert!(text(&state, viewers, "/").contains("camera add NAME"));
+    state.enrol("shed", port);
+    relay.wait_for("camera shed: enrolled");
+    assert!(text(&state, viewers, "/").contains("shed"));
+    relay.stop();
+}
+
 fn certificate() -> (String, String) {
     let key = rcgen::KeyPair::generate().unwrap();
     let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
