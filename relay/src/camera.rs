@@ -11,7 +11,7 @@ use std::{
 use pinhole_link::{CameraName, Frame, Latest, PublicKey, tunnel::PeerStatus};
 use smol::channel::Receiver;
 
-use crate::registry::CameraEntry;
+use crate::{registry::CameraEntry, watchers::Watchers};
 
 /// A box whose last handshake is older counts as offline: by then WireGuard
 /// refuses the session's keys, and a box that lives has made a new handshake
@@ -33,6 +33,7 @@ pub struct Camera {
     name: CameraName,
     entry: CameraEntry,
     frames: Latest<Frame>,
+    watchers: Watchers,
     removed: Receiver<Infallible>,
     health: Mutex<Health>,
     handshakes: Latest<SystemTime>,
@@ -94,6 +95,7 @@ impl Camera {
             name,
             entry,
             frames: Latest::new(),
+            watchers: Watchers::default(),
             removed,
             health: Mutex::new(Health::new()),
             handshakes: Latest::new(),
@@ -124,6 +126,11 @@ impl Camera {
     /// stream is pulled while there is one.
     pub fn frames(&self) -> &Latest<Frame> {
         &self.frames
+    }
+
+    /// Which pages have its stream open.
+    pub fn watchers(&self) -> &Watchers {
+        &self.watchers
     }
 
     /// The moments of the box's handshakes, as they are noticed.

@@ -21,3 +21,4 @@ pub mod registry;
 pub mod relay;
 pub mod state;
 pub mod viewers;
+pub mod watchers;

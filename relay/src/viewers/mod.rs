@@ -7,6 +7,7 @@
 //! | `/NAME/stream` | the pictures, as multipart |
 //! | `/NAME/snapshot.jpg` | one picture, at most a second old |
 //! | `/NAME/status.json` | how the camera is doing |
+//! | `…/stream?page=ID`, `…/status.json?page=ID` | the same, and whether that stream is open |
 //! | `/_assets/…` | what the pages are made of |
 
 mod connection;
@@ -33,7 +34,7 @@ use rustls::ServerConfig;
 use smol::{
     Async, Executor, Timer,
     channel::Receiver,
-    future::FutureExt as _,
+    future::{self, FutureExt as _},
     io::{AsyncReadExt as _, AsyncWriteExt as _},
 };
 use socket2::{Domain, Protocol, Socket, Type};
@@ -201,8 +202,9 @@ impl Viewer {
                         break;
                     }
                 }
-                Answer::Stream(camera) => {
+                Answer::Stream(camera, page) => {
                     let stream = connection.into_stream().into_inner();
+                    let _watch = page.map(|id| camera.watchers().watch(id));
                     return self.stream(stream, &request, &camera).await;
                 }
             }
@@ -244,7 +246,10 @@ async fn close(mut stream: TlsConnection) -> io::Result<()> {
     let ended = async {
         stream.close().await?;
         let mut dropped = [0; 256];
-        while stream.read(&mut dropped).await? > 0 {}
+        while stream.read(&mut dropped).await? > 0 {
+            // A client that sends without a pause leaves the deadline its turn.
+            future::yield_now().await;
+        }
         Ok(())
     };
     let too_slow = async {
