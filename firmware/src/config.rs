@@ -398,27 +398,12 @@ address = "fd5a:17c2:9e04:3b61::1"
                 "pinhole.toml, line 7 (endpoint): \"relay.example.org\" is not HOST:PORT: expected a name or an address and a UDP port, such as \"relay.example.org:51820\" or \"[2001:db8::1]:51820\"",
             ),
             (
-                with("3b61::2", "3b61::"),
-                "pinhole.toml, line 4 (address): fd5a:17c2:9e04:3b61:: is no tunnel address: expected a unique local IPv6 address, fd00::/8, whose last 64 bits are not all zero, as `pinhole-relay camera add` writes it",
-            ),
-            (
                 with("fd5a:17c2:9e04:3b61::1", "ff02::1"),
                 "pinhole.toml, line 9 (address): ff02::1 is no tunnel address: expected a unique local IPv6 address, fd00::/8, whose last 64 bits are not all zero, as `pinhole-relay camera add` writes it",
             ),
             (
                 with("3b61::2", "3b61::1"),
                 "pinhole.toml, line 1 ([enrolment]): fd5a:17c2:9e04:3b61::1 is both the box's address and the relay's: copy both as `pinhole-relay camera add` wrote them",
-            ),
-            (
-                with("3b61::2", "3b62::2"),
-                "pinhole.toml, line 1 ([enrolment]): the box's address fd5a:17c2:9e04:3b62::2 and the relay's fd5a:17c2:9e04:3b61::1 are not of one /64: copy both as `pinhole-relay camera add` wrote them",
-            ),
-            (
-                with(
-                    "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08=",
-                    "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=",
-                ),
-                "pinhole.toml, line 1 ([enrolment]): private_key is the relay's own: copy the camera's as `pinhole-relay camera add` wrote it",
             ),
             (
                 with("endpoint = ", "end_point = "),
