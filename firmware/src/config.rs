@@ -398,6 +398,14 @@ address = "fd5a:17c2:9e04:3b61::1"
                 "pinhole.toml, line 7 (endpoint): \"relay.example.org\" is not HOST:PORT: expected a name or an address and a UDP port, such as \"relay.example.org:51820\" or \"[2001:db8::1]:51820\"",
             ),
             (
+                with("fd5a:17c2:9e04:3b61::1", "ff02::1"),
+                "pinhole.toml, line 9 (address): ff02::1 is no tunnel address: expected a unique local IPv6 address, fd00::/8, whose last 64 bits are not all zero, as `pinhole-relay camera add` writes it",
+            ),
+            (
+                with("3b61::2", "3b61::1"),
+                "pinhole.toml, line 1 ([enrolment]): fd5a:17c2:9e04:3b61::1 is both the box's address and the relay's: copy both as `pinhole-relay camera add` wrote them",
+            ),
+            (
                 with("endpoint = ", "end_point = "),
                 "pinhole.toml, line 6 ([enrolment.relay]): missing field `endpoint`",
             ),

@@ -25,10 +25,14 @@ use std::{fmt, net::Ipv6Addr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CameraName, PrivateKey, PublicKey};
+use crate::{CameraName, PrivateKey, PublicKey, tunnel_address};
 
 /// What a box must know to reach its relay and be known there.
+///
+/// One that was read from a file is whole: both ends' addresses are of one
+/// tunnel, and neither an address nor a key is both ends'.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Enrolment {
     /// The camera's name on the relay.
     pub camera: CameraName,
@@ -48,7 +52,75 @@ pub struct RelayPeer {
     /// The relay's WireGuard key.
     pub public_key: PublicKey,
     /// The relay's address inside the tunnel.
+    #[serde(deserialize_with = "tunnel_address::deserialize")]
     pub address: Ipv6Addr,
+}
+
+/// An enrolment whose parts may contradict each other.
+#[derive(Deserialize)]
+#[serde(rename = "Enrolment")]
+struct Unchecked {
+    camera: CameraName,
+    private_key: PrivateKey,
+    #[serde(deserialize_with = "tunnel_address::deserialize")]
+    address: Ipv6Addr,
+    relay: RelayPeer,
+}
+
+/// Two values of an enrolment that cannot both be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Contradiction {
+    /// The addresses are not of one tunnel.
+    #[error(
+        "the box's address {address} and the relay's {relay} are not of one /64: copy both as `pinhole-relay camera add` wrote them"
+    )]
+    Networks {
+        /// The box's address.
+        address: Ipv6Addr,
+        /// The relay's.
+        relay: Ipv6Addr,
+    },
+    /// One address for both ends.
+    #[error(
+        "{0} is both the box's address and the relay's: copy both as `pinhole-relay camera add` wrote them"
+    )]
+    Address(Ipv6Addr),
+    /// One key for both ends.
+    #[error(
+        "private_key is the relay's own: copy the camera's as `pinhole-relay camera add` wrote it"
+    )]
+    Key,
+}
+
+impl TryFrom<Unchecked> for Enrolment {
+    type Error = Contradiction;
+
+    fn try_from(unchecked: Unchecked) -> Result<Self, Contradiction> {
+        let Unchecked {
+            camera,
+            private_key,
+            address,
+            relay,
+        } = unchecked;
+        if address == relay.address {
+            return Err(Contradiction::Address(address));
+        }
+        if !tunnel_address::same_tunnel(address, relay.address) {
+            return Err(Contradiction::Networks {
+                address,
+                relay: relay.address,
+            });
+        }
+        if private_key.public_key() == relay.public_key {
+            return Err(Contradiction::Key);
+        }
+        Ok(Self {
+            camera,
+            private_key,
+            address,
+            relay,
+        })
+    }
 }
 
 /// A host, by name or address, and a UDP port.
@@ -59,10 +131,14 @@ pub struct Endpoint {
     port: u16,
 }
 
-/// A file that holds no enrolment. The text names the place and the remedy.
+/// A text that holds no enrolment. It does not repeat the line at fault, which
+/// may hold the private key.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidEnrolment(#[from] toml::de::Error);
+#[error("line {line}: {problem}")]
+pub struct InvalidEnrolment {
+    line: usize,
+    problem: String,
+}
 
 /// Text that is not `HOST:PORT`.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +157,16 @@ impl Enrolment {
         struct File {
             enrolment: Enrolment,
         }
-        Ok(toml::from_str::<File>(text)?.enrolment)
+        let invalid = |error: toml::de::Error| {
+            let start = error.span().map_or(0, |span| span.start.min(text.len()));
+            let before = &text.as_bytes()[..start];
+            InvalidEnrolment {
+                line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
+                problem: error.message().replace('\n', ", "),
+            }
+        };
+        let file: File = toml::from_str(text).map_err(invalid)?;
+        Ok(file.enrolment)
     }
 
     /// The enrolment as a `pinhole.toml`. It holds the private key: a secret.
@@ -200,13 +285,42 @@ mod tests {
         let whole = sample().to_toml();
         for (from, to, named) in [
             ("camera = ", "kamera = ", "camera"),
+            ("\"fd00::2\"", "\"ff02::1\"", "fd00::/8"),
+            ("\"fd00::1\"", "\"::1\"", "fd00::/8"),
+            ("\"fd00::2\"", "\"fd00::1\"", "both the box's address"),
+            ("\"fd00::2\"", "\"fd01::2\"", "of one /64"),
             ("[enrolment.relay]", "[relay]", "relay"),
             ("address = \"fd00::2\"", "address = \"10.0.0.1\"", "address"),
-            ("[enrolment]", "[enrollment]", "enrolment"),
+            ("[enrolment]", "[enrollment]", "line 6"),
         ] {
             let error = Enrolment::from_toml(&whole.replacen(from, to, 1)).unwrap_err();
             assert!(error.to_string().contains(named), "{named}: {error}");
         }
+    }
+
+    #[test]
+    fn an_error_names_the_line_and_never_repeats_it() {
+        let enrolment = sample();
+        let whole = enrolment.to_toml();
+        let secret = enrolment.private_key.to_base64();
+        for (from, to) in [
+            ("private_key = ", "private_key "),
+            ("private_key = ", "camera = "),
+            ("private_key = \"", "private_key = \"x"),
+            ("private_key = \"", "private_key = "),
+        ] {
+            let error = Enrolment::from_toml(&whole.replacen(from, to, 1)).unwrap_err();
+            assert!(error.to_string().starts_with("line 3: "), "{error}");
+            assert!(!format!("{error} {error:?}").contains(&secret[..12]));
+        }
+    }
+
+    #[test]
+    fn the_two_ends_have_keys_of_their_own() {
+        let mut enrolment = sample();
+        enrolment.relay.public_key = enrolment.private_key.public_key();
+        let error = Enrolment::from_toml(&enrolment.to_toml()).unwrap_err();
+        assert!(error.to_string().contains("the relay's own"), "{error}");
     }
 
     #[test]

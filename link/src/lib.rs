@@ -32,6 +32,7 @@ mod key;
 mod latest;
 pub mod multipart;
 pub mod tunnel;
+pub mod tunnel_address;
 
 pub use camera_name::{CameraName, InvalidCameraName};
 pub use enrolment::Enrolment;

@@ -11,7 +11,7 @@ use std::{
 use pinhole_link::{CameraName, Frame, Latest, PublicKey, tunnel::PeerStatus};
 use smol::channel::Receiver;
 
-use crate::registry::CameraEntry;
+use crate::{registry::CameraEntry, watchers::Watchers};
 
 /// A box whose last handshake is older counts as offline: by then WireGuard
 /// refuses the session's keys, and a box that lives has made a new handshake
@@ -21,6 +21,10 @@ const OFFLINE_AFTER: Duration = Duration::from_secs(180);
 /// The time over which the frame rate is averaged.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
 
+/// Arrivals of less time than this tell no rate: frames that waited on the way
+/// come in a bunch.
+const LEAST_RATE_TIME: Duration = Duration::from_secs(1);
+
 /// Most arrivals kept for the frame rate: 5 s at 200 frames a second.
 const MAX_ARRIVALS: usize = 1000;
 
@@ -29,6 +33,7 @@ pub struct Camera {
     name: CameraName,
     entry: CameraEntry,
     frames: Latest<Frame>,
+    watchers: Watchers,
     removed: Receiver<Infallible>,
     health: Mutex<Health>,
     handshakes: Latest<SystemTime>,
@@ -90,19 +95,9 @@ impl Camera {
             name,
             entry,
             frames: Latest::new(),
+            watchers: Watchers::default(),
             removed,
-            health: Mutex::new(Health {
-                pull: Pull::Idle,
-                online: false,
-                last_handshake: None,
-                endpoint: None,
-                frames: 0,
-                bad_frames: 0,
-                last_bad_frame: None,
-                missed: 0,
-                newest: None,
-                arrivals: VecDeque::new(),
-            }),
+            health: Mutex::new(Health::new()),
             handshakes: Latest::new(),
         }
     }
@@ -131,6 +126,11 @@ impl Camera {
     /// stream is pulled while there is one.
     pub fn frames(&self) -> &Latest<Frame> {
         &self.frames
+    }
+
+    /// Which pages have its stream open.
+    pub fn watchers(&self) -> &Watchers {
+        &self.watchers
     }
 
     /// The moments of the box's handshakes, as they are noticed.
@@ -207,16 +207,38 @@ impl Camera {
 }
 
 impl Health {
-    /// Good frames a second, over the last seconds.
+    fn new() -> Self {
+        Self {
+            pull: Pull::Idle,
+            online: false,
+            last_handshake: None,
+            endpoint: None,
+            frames: 0,
+            bad_frames: 0,
+            last_bad_frame: None,
+            missed: 0,
+            newest: None,
+            arrivals: VecDeque::new(),
+        }
+    }
+
+    /// Good frames a second, over the last seconds; 0 until frames have come
+    /// for a second.
     pub fn frames_per_second(&self) -> f64 {
-        let now = Instant::now();
+        self.frames_per_second_at(Instant::now())
+    }
+
+    fn frames_per_second_at(&self, now: Instant) -> f64 {
         let recent = |arrival: &&Instant| now.duration_since(**arrival) < RATE_WINDOW;
         let mut recent = self.arrivals.iter().filter(recent);
         let Some(first) = recent.next() else {
             return 0.0;
         };
-        let since_first = now.duration_since(*first).as_secs_f64();
-        recent.count() as f64 / since_first.max(f64::EPSILON)
+        let since_first = now.duration_since(*first);
+        if since_first < LEAST_RATE_TIME {
+            return 0.0;
+        }
+        recent.count() as f64 / since_first.as_secs_f64()
     }
 
     fn record(&mut self, arrival: Arrival) {
@@ -239,4 +261,32 @@ fn is_fresh(handshake: SystemTime) -> bool {
     // A clock that was set back puts the handshake into the future.
     let age = SystemTime::now().duration_since(handshake);
     age.unwrap_or_default() < OFFLINE_AFTER
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_told_once_frames_have_come_for_a_second() {
+        let mut health = Health::new();
+        let start = Instant::now();
+        let after = |millis: u64| start + Duration::from_millis(millis);
+        for number in 0..=30 {
+            // Two that waited on the way come at once.
+            let at = after([0, 5].get(number as usize).map_or(number * 67, |at| *at));
+            let captured = SystemTime::now();
+            health.record(Arrival {
+                at,
+                captured,
+                sequence: number,
+            });
+            let rate = health.frames_per_second_at(at);
+            match at < after(1000) {
+                true => assert_eq!(rate, 0.0),
+                false => assert!((14.0..16.0).contains(&rate), "{rate}"),
+            }
+        }
+        assert_eq!(health.frames_per_second_at(after(10_000)), 0.0);
+    }
 }

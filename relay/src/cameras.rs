@@ -6,25 +6,30 @@
 use std::{
     collections::{BTreeMap, HashMap},
     convert::Infallible,
-    fs,
+    fmt, fs,
     net::SocketAddr,
     os::unix::fs::MetadataExt as _,
     sync::{Arc, PoisonError, RwLock, Weak},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use pinhole_link::{
     CameraName,
     tunnel::{Peer, Tunnel, TunnelError},
 };
-use smol::{Executor, Task, Timer, channel::Sender};
+use smol::{
+    Executor, Task, Timer,
+    channel::{Receiver, Sender},
+    future::FutureExt as _,
+};
 use tracing::{info, warn};
 
 use crate::{
     camera::Camera,
+    complaint::Complaint,
     endpoints::{Endpoints, EndpointsFile},
     ingest::{self, Patience},
-    registry::{CameraEntry, REGISTRY_FILE, Registry},
+    registry::{CameraEntry, REGISTRY_FILE, Registry, RegistryError},
     state::StateDirectory,
 };
 
@@ -43,7 +48,12 @@ pub struct Cameras {
     last_seen: Endpoints,
     endpoints_file: EndpointsFile,
     enrolled: RwLock<BTreeMap<CameraName, Enrolled>>,
+    not_taken_in: Complaint,
 }
+
+/// What tells one state of the registry's file from another: inode, time of
+/// the last change, length.
+type Version = (u64, SystemTime, u64);
 
 /// A camera's place. What it holds ends with it.
 struct Enrolled {
@@ -72,6 +82,7 @@ impl Cameras {
             last_seen,
             endpoints_file,
             enrolled: RwLock::default(),
+            not_taken_in: Complaint::default(),
         }
     }
 
@@ -162,39 +173,58 @@ impl Cameras {
     }
 
     /// Takes in changes of the registry's file, and notices boxes that come and
-    /// go. Ends never.
-    pub async fn follow(&self, state: &StateDirectory) -> Infallible {
-        let path = state.join(REGISTRY_FILE);
-        let version = || {
-            let metadata = fs::metadata(&path).ok()?;
-            Some((metadata.ino(), metadata.modified().ok()?, metadata.len()))
-        };
+    /// go, until `stopped` closes.
+    pub async fn follow(self: Arc<Self>, state: &StateDirectory, stopped: Receiver<Infallible>) {
         // What was read at start may be older than the file is now.
         let mut taken_in = None;
         loop {
-            let now = version();
-            if now != taken_in {
-                taken_in = now;
-                self.take_in(state);
+            let (cameras, state) = (Arc::clone(&self), state.clone());
+            // Files may be slow, and the executor's threads are for pictures.
+            taken_in = smol::unblock(move || cameras.look(&state, taken_in)).await;
+            let waited = async {
+                Timer::after(LOOK_INTERVAL).await;
+                false
+            };
+            let is_stopped = async {
+                // Nothing is ever sent: the channel only closes.
+                stopped.recv().await.is_err()
+            };
+            if is_stopped.or(waited).await {
+                return;
             }
-            self.look_at_handshakes();
-            Timer::after(LOOK_INTERVAL).await;
         }
     }
 
-    fn take_in(&self, state: &StateDirectory) {
+    /// Looks once. Returns the version of the registry's file that is taken
+    /// in; `None` to have it tried again.
+    fn look(&self, state: &StateDirectory, taken_in: Option<Version>) -> Option<Version> {
+        let version = version(state);
+        let is_done = version == taken_in || self.take_in(state);
+        self.look_at_handshakes();
+        version.filter(|_| is_done)
+    }
+
+    /// Takes the registry in, as far as it is one. Returns `false` where the
+    /// system is at fault and not the file, so that trying again may help.
+    fn take_in(&self, state: &StateDirectory) -> bool {
+        let failed = |error: &dyn fmt::Display| {
+            let words = format_args!("registry: {error}; it is tried again");
+            self.not_taken_in.tell(words);
+            false
+        };
         match Registry::read(state) {
-            Ok(Some(registry)) => {
-                if let Err(error) = self.apply(&registry) {
-                    warn!("registry: {error}");
-                }
-            }
+            Ok(Some(registry)) => match self.apply(&registry) {
+                Ok(()) => return true,
+                Err(error) => return failed(&error),
+            },
             Ok(None) => warn!(
                 "registry: {} is gone; the cameras stay as they were",
                 state.join(REGISTRY_FILE).display()
             ),
+            Err(RegistryError::State(error)) => return failed(&error),
             Err(error) => warn!("registry: {error}; the cameras stay as they were"),
         }
+        true
     }
 
     fn look_at_handshakes(&self) {
@@ -230,5 +260,58 @@ impl Cameras {
         let tunnel = self.tunnel.clone();
         let patience = self.patience;
         executor.spawn(async move { ingest::run(&camera, &tunnel, patience).await })
+    }
+}
+
+fn version(state: &StateDirectory) -> Option<Version> {
+    let metadata = fs::metadata(state.join(REGISTRY_FILE)).ok()?;
+    Some((metadata.ino(), metadata.modified().ok()?, metadata.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use pinhole_link::{
+        PrivateKey,
+        tunnel::{Choice, Implementation, Settings},
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_the_system_refused_is_tried_again_and_a_damaged_file_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(directory.path());
+        let path = state.join(REGISTRY_FILE);
+        let key = PrivateKey::generate().unwrap();
+        let public_key = key.public_key();
+        let settings = Settings {
+            private_key: key,
+            address: "fd00::1".parse().unwrap(),
+            listen: Some("127.0.0.1:0".parse().unwrap()),
+            interface: "unused".to_owned(),
+        };
+        let tunnel = Tunnel::open(settings, Choice::Only(Implementation::InProcess));
+        let tunnel = smol::block_on(tunnel).unwrap();
+        let executor = Arc::new(Executor::new());
+        let cameras = Cameras::new(&executor, tunnel, Patience::default(), &state);
+        // A directory cannot be read as a file, whoever tries.
+        fs::create_dir(&path).unwrap();
+        assert_eq!(cameras.look(&state, None), None);
+        fs::remove_dir(&path).unwrap();
+        fs::write(&path, "nonsense").unwrap();
+        let damaged = cameras.look(&state, None);
+        assert!(damaged.is_some());
+        let camera = PrivateKey::generate().unwrap().public_key();
+        let registry = format!(
+            "[relay]\npublic_key = \"{public_key}\"\naddress = \"fd00::1\"\n\
+             [camera.porch]\npublic_key = \"{camera}\"\naddress = \"fd00::2\"\n"
+        );
+        fs::write(&path, registry).unwrap();
+        let taken_in = cameras.look(&state, damaged);
+        assert!(taken_in.is_some() && taken_in != damaged);
+        assert_eq!(cameras.all().len(), 1);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(cameras.look(&state, taken_in), None);
+        assert_eq!(cameras.all().len(), 1);
     }
 }

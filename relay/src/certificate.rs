@@ -13,8 +13,14 @@ use std::{
 };
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
-use rustls::{ServerConfig, crypto::aws_lc_rs, server::NoServerSessionStorage};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use rustls::{
+    RootCertStore, ServerConfig,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
+    crypto::aws_lc_rs,
+    server::NoServerSessionStorage,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
+use tracing::warn;
 
 use crate::state::{StateDirectory, StateError};
 
@@ -143,6 +149,9 @@ fn from_files(
         };
         unparsable(private_key, "unencrypted private key", "PRIVATE KEY", why)
     })?;
+    if let Some(trouble) = untimely(&chain, UnixTime::now()) {
+        warn!("{}: {trouble}", certificate.display());
+    }
     let unusable = |error: rustls::Error| CertificateError::Unusable {
         certificate: certificate.to_owned(),
         private_key: private_key.to_owned(),
@@ -164,6 +173,32 @@ fn from_files(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// Says of a certificate that is not valid at `now`. It is what a viewer's
+/// verifier finds, which looks at the time before anything else.
+fn untimely(chain: &[CertificateDer<'_>], now: UnixTime) -> Option<&'static str> {
+    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    let (certificate, others) = chain.split_first()?;
+    // A verifier needs some root, though it comes into it later.
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone().into_owned()).ok()?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+    let name = ServerName::try_from("localhost").ok()?;
+    let verified = verifier
+        .build()
+        .ok()?
+        .verify_server_cert(certificate, others, &name, &[], now);
+    match verified {
+        Err(rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. })) => {
+            Some("the certificate has expired, and browsers will refuse it: renew it")
+        }
+        Err(rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. })) => Some(
+            "the certificate is not valid yet: set this machine's clock, or wait for its first day",
+        ),
+        _ => None,
+    }
 }
 
 /// The kept certificate if it still serves, else a new one.
@@ -230,4 +265,26 @@ fn make_self_signed(names: &[&str], state: &StateDirectory) -> Result<(), Certif
     let lock = state.lock()?;
     state.replace(&lock, SELF_SIGNED_KEY, 0o600, &key.serialize_pem())?;
     Ok(state.replace(&lock, SELF_SIGNED_CERTIFICATE, 0o644, &text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_told_before_and_after_its_time() {
+        let now = SystemTime::now();
+        let mut params = CertificateParams::new(vec!["relay.example".to_owned()]).unwrap();
+        params.not_before = now.into();
+        params.not_after = (now + 2 * DAY).into();
+        let key = KeyPair::generate().unwrap();
+        let chain = [params.self_signed(&key).unwrap().der().clone()];
+        let at = |moment: SystemTime| {
+            let moment = moment.duration_since(UNIX_EPOCH).unwrap();
+            untimely(&chain, UnixTime::since_unix_epoch(moment))
+        };
+        assert!(at(now - DAY).unwrap().contains("not valid yet"));
+        assert_eq!(at(now + DAY), None);
+        assert!(at(now + 3 * DAY).unwrap().contains("has expired"));
+    }
 }

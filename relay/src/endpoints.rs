@@ -15,7 +15,7 @@ use std::{
 use pinhole_link::CameraName;
 use tracing::warn;
 
-use crate::state::StateDirectory;
+use crate::state::{StateDirectory, StateError, StateLock};
 
 /// Name of the file in the state directory.
 const ENDPOINTS_FILE: &str = "endpoints.toml";
@@ -54,6 +54,7 @@ impl EndpointsFile {
     }
 
     /// Puts what is known now into the file, if it is news, and not too often.
+    /// While someone else changes the state it is left for the next time.
     pub fn record(&self, endpoints: Endpoints) {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         let (before, at) = &*written;
@@ -61,21 +62,26 @@ impl EndpointsFile {
         if *before == endpoints || !is_due {
             return;
         }
-        if let Err(error) = self.write(&endpoints) {
-            warn!("{error}");
+        match self.state.try_lock() {
+            Ok(None) => return,
+            Ok(Some(lock)) => {
+                if let Err(error) = self.write(&lock, &endpoints) {
+                    warn!("{error}");
+                }
+            }
+            Err(error) => warn!("{error}"),
         }
         // A disk that is full is not tried again each second either.
         *written = (endpoints, Some(Instant::now()));
     }
 
-    fn write(&self, endpoints: &Endpoints) -> Result<(), crate::state::StateError> {
+    fn write(&self, lock: &StateLock, endpoints: &Endpoints) -> Result<(), StateError> {
         let mut text = HEADER.to_owned();
         for (name, endpoint) in endpoints {
             // Both are of an alphabet that TOML takes as it is.
             text += &format!("{name} = \"{endpoint}\"\n");
         }
-        let lock = self.state.lock()?;
-        self.state.replace(&lock, ENDPOINTS_FILE, 0o600, &text)
+        self.state.replace(lock, ENDPOINTS_FILE, 0o600, &text)
     }
 }
 
@@ -91,6 +97,11 @@ mod tests {
         assert!(endpoints.is_empty());
         let name: CameraName = "0-a".parse().unwrap();
         let known = Endpoints::from([(name, "[2001:db8::1]:5".parse().unwrap())]);
+        // Nobody is waited for.
+        let lock = state.lock().unwrap();
+        file.record(known.clone());
+        assert!(EndpointsFile::open(&state).1.is_empty());
+        drop(lock);
         file.record(known.clone());
         assert_eq!(EndpointsFile::open(&state).1, known);
         // Not again so soon.

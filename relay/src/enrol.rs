@@ -106,17 +106,51 @@ pub fn add(
         public_key: enrolment.private_key.public_key(),
         address: enrolment.address,
     };
-    document.insert(name.clone(), entry);
-    // The enrolment goes out first: one that is in no registry opens nothing,
-    // but a key that is in the registry alone could never be used.
-    output.write(&enrolment)?;
-    let recorded = registry::write_new_key(state, &lock, &relay_key)
-        .and_then(|()| document.write(state, &lock));
-    if let Err(error) = recorded {
-        output.take_back();
-        return Err(error.into());
+    document.insert(name.clone(), entry.clone());
+    let record = || {
+        registry::write_new_key(state, &lock, &relay_key)
+            .and_then(|()| document.write(state, &lock))
+    };
+    let text = as_file(&enrolment);
+    match output {
+        // The enrolment goes out first: one that is in no registry opens
+        // nothing, but a key that is in the registry alone could never be used.
+        Output::File(path) => {
+            write_new(path, &text)?;
+            if let Err(error) = record() {
+                // The error that led here is the one to tell.
+                let _ = fs::remove_file(path);
+                return Err(error.into());
+            }
+        }
+        // Whoever reads it may take for ever, and must not keep others from
+        // the registry meanwhile.
+        Output::Stdout => {
+            record()?;
+            drop(lock);
+            if let Err(error) = print(&text) {
+                take_back(state, name, &entry)?;
+                return Err(error);
+            }
+        }
     }
     Ok(enrolment.address)
+}
+
+/// Removes the camera that was added, if it is still that one.
+fn take_back(
+    state: &StateDirectory,
+    name: &CameraName,
+    added: &CameraEntry,
+) -> Result<(), EnrolError> {
+    let lock = state.lock()?;
+    if let Some(mut document) = Document::read(state)?
+        && document.registry().cameras.get(name) == Some(added)
+    {
+        document.remove(name);
+        document.write(state, &lock)?;
+    }
+    Ok(())
 }
 
 /// Removes a camera: its box is let in no more.
@@ -137,38 +171,6 @@ pub fn remove(state: &StateDirectory, name: &CameraName) -> Result<(), EnrolErro
     Ok(document.write(state, &lock)?)
 }
 
-impl Output {
-    fn write(&self, enrolment: &Enrolment) -> Result<(), EnrolError> {
-        let text = as_file(enrolment);
-        match self {
-            Self::Stdout => {
-                let mut stdout = io::stdout().lock();
-                let written = stdout.write_all(text.as_bytes());
-                written
-                    .and_then(|()| stdout.flush())
-                    .map_err(|source| EnrolError::Output {
-                        target: "standard output".to_owned(),
-                        source,
-                    })
-            }
-            Self::File(path) => write_new(path, &text).map_err(|source| match source.kind() {
-                io::ErrorKind::AlreadyExists => EnrolError::OutputExists(path.clone()),
-                _ => EnrolError::Output {
-                    target: path.display().to_string(),
-                    source,
-                },
-            }),
-        }
-    }
-
-    fn take_back(&self) {
-        if let Self::File(path) = self {
-            // The error that led here is the one to tell.
-            let _ = fs::remove_file(path);
-        }
-    }
-}
-
 /// The enrolment as the complete `pinhole.toml` of a box.
 fn as_file(enrolment: &Enrolment) -> String {
     format!(
@@ -184,17 +186,36 @@ fn as_file(enrolment: &Enrolment) -> String {
 }
 
 /// Makes a file of mode 0600 that holds `text`, or nothing.
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
+fn write_new(path: &Path, text: &str) -> Result<(), EnrolError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => EnrolError::OutputExists(path.to_owned()),
+        _ => EnrolError::Output {
+            target: path.display().to_string(),
+            source,
+        },
+    };
     let mut file = File::options()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(path)?;
+        .open(path)
+        .map_err(failed)?;
     let written = file
         .write_all(text.as_bytes())
         .and_then(|()| file.sync_all());
-    if written.is_err() {
+    written.map_err(|source| {
         let _ = fs::remove_file(path);
-    }
+        failed(source)
+    })
+}
+
+fn print(text: &str) -> Result<(), EnrolError> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes());
     written
+        .and_then(|()| stdout.flush())
+        .map_err(|source| EnrolError::Output {
+            target: "standard output".to_owned(),
+            source,
+        })
 }

@@ -12,10 +12,13 @@
 pub mod camera;
 pub mod cameras;
 pub mod certificate;
+mod complaint;
 pub mod endpoints;
 pub mod enrol;
 pub mod ingest;
+mod open_files;
 pub mod registry;
 pub mod relay;
 pub mod state;
 pub mod viewers;
+pub mod watchers;

@@ -24,7 +24,7 @@ use std::{
     path::PathBuf,
 };
 
-use pinhole_link::{CameraName, PrivateKey, PublicKey, enrolment::Endpoint};
+use pinhole_link::{CameraName, PrivateKey, PublicKey, enrolment::Endpoint, tunnel_address};
 use serde::Deserialize;
 use toml_edit::{DocumentMut, Item, Table, value};
 
@@ -60,6 +60,7 @@ pub struct RelayEntry {
     /// The relay's WireGuard key.
     pub public_key: PublicKey,
     /// The relay's address in the tunnel. Its /64 is the tunnel's.
+    #[serde(deserialize_with = "tunnel_address::deserialize")]
     pub address: Ipv6Addr,
     /// Where boxes reach the relay's WireGuard, for new enrolments.
     pub endpoint: Option<Endpoint>,
@@ -71,6 +72,7 @@ pub struct CameraEntry {
     /// The box's WireGuard key.
     pub public_key: PublicKey,
     /// The box's address in the tunnel.
+    #[serde(deserialize_with = "tunnel_address::deserialize")]
     pub address: Ipv6Addr,
 }
 
@@ -90,11 +92,11 @@ pub enum RegistryError {
         /// What is wrong with it.
         what: String,
     },
-    /// Nothing was ever enrolled.
+    /// There is none: nothing was ever enrolled.
     #[error(
         "no camera is enrolled in {}: run `pinhole-relay camera add NAME --endpoint HOST:PORT` first", .0.display()
     )]
-    Empty(PathBuf),
+    Missing(PathBuf),
     /// The private key is not there, not a key, or not the one that the
     /// enrolled boxes know.
     #[error(
@@ -123,11 +125,11 @@ impl Registry {
     /// Reads the registry and the private key that belongs to it.
     ///
     /// # Errors
-    /// See [`RegistryError`]; a registry without a camera is an error too.
+    /// See [`RegistryError`]; where nothing was ever enrolled there is no key, and
+    /// that is an error too.
     pub fn read_with_key(state: &StateDirectory) -> Result<(Self, PrivateKey), RegistryError> {
-        let registry = Self::read(state)?
-            .filter(|registry| !registry.cameras.is_empty())
-            .ok_or_else(|| RegistryError::Empty(state.join(REGISTRY_FILE)))?;
+        let registry =
+            Self::read(state)?.ok_or_else(|| RegistryError::Missing(state.join(REGISTRY_FILE)))?;
         let key = read_key(state)?.ok_or_else(|| RegistryError::Key {
             path: state.join(KEY_FILE),
             what: "the relay's private key is missing".to_owned(),
@@ -163,11 +165,10 @@ impl Registry {
 
     /// What a person's edit can get wrong beyond a single value.
     fn contradiction(&self) -> Option<(&CameraName, String)> {
-        let network = |address: &Ipv6Addr| address.segments()[..4].to_vec();
         let mut addresses = BTreeSet::from([self.relay.address]);
         let mut keys = BTreeSet::from([self.relay.public_key]);
         for (name, entry) in &self.cameras {
-            let what = if network(&entry.address) != network(&self.relay.address) {
+            let what = if !tunnel_address::same_tunnel(entry.address, self.relay.address) {
                 format!("{} is outside the relay's /64", entry.address)
             } else if !addresses.insert(entry.address) {
                 format!("the address {} is taken twice", entry.address)

@@ -52,7 +52,7 @@ pub struct Settings {
 /// Why a relay cannot start. Nothing was served.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The registry is missing, empty or damaged.
+    /// The registry is missing or damaged.
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// There is a relay with this state.
@@ -112,6 +112,9 @@ impl Relay {
     pub fn open(settings: Settings) -> Result<Self, StartError> {
         info!("state: {}", settings.state.path().display());
         let (registry, private_key) = Registry::read_with_key(&settings.state)?;
+        if registry.cameras.is_empty() {
+            warn!("no camera is enrolled: run `pinhole-relay camera add NAME`, at any time");
+        }
         let running = settings.state.lock_for_running()?;
         let tls = certificate::tls_config(&settings.certificate, &settings.state)?;
         let viewers = Viewers::bind(settings.listen, tls).map_err(|source| StartError::Listen {
@@ -191,26 +194,30 @@ impl Relay {
             started: SystemTime::now(),
         });
         let (serving, stopped) = smol::channel::bounded::<Infallible>(1);
-        let viewers = self.executor.spawn(self.viewers.serve(
+        let mut viewers = self.executor.spawn(self.viewers.serve(
             site,
             Arc::clone(&self.executor),
-            stopped,
+            stopped.clone(),
         ));
-        let following = {
-            let (cameras, state) = (Arc::clone(&self.cameras), self.state);
-            self.executor
-                .spawn(async move { cameras.follow(&state).await })
-        };
+        let (cameras, state) = (Arc::clone(&self.cameras), self.state);
+        let following = async move { cameras.follow(&state, stopped).await };
+        let mut following = self.executor.spawn(following);
         info!("ready: https://{}/", Authority(address));
-        stop.await;
+        // Neither of the two ends before it is told to, unless it panics. That
+        // comes out here and ends the program, to be started anew: without
+        // either, a relay only seems to serve.
+        stop.or(&mut viewers).or(&mut following).await;
         info!("stopping");
         drop(serving);
-        following.cancel().await;
-        self.cameras.remove_all();
+        let ended = async {
+            following.await;
+            self.cameras.remove_all();
+            viewers.await;
+        };
         let too_slow = async {
             Timer::after(STOP_DEADLINE).await;
         };
-        viewers.or(too_slow).await;
+        ended.or(too_slow).await;
     }
 }
 

@@ -117,15 +117,34 @@ impl StateDirectory {
     /// # Errors
     /// When this user may not write there.
     pub fn lock(&self) -> Result<StateLock, StateError> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.0)
-            .map_err(|source| failed("make the state directory", &self.0, source))?;
+        self.make()?;
         let (path, file) = self.open(LOCK)?;
         file.lock()
             .map_err(|source| failed("lock", &path, source))?;
         Ok(StateLock { _file: file })
+    }
+
+    /// As [`lock`](Self::lock), without waiting: `None` while someone else has
+    /// the right.
+    ///
+    /// # Errors
+    /// When this user may not write there.
+    pub fn try_lock(&self) -> Result<Option<StateLock>, StateError> {
+        self.make()?;
+        let (path, file) = self.open(LOCK)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(StateLock { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(failed("lock", &path, source)),
+        }
+    }
+
+    fn make(&self) -> Result<(), StateError> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.0)
+            .map_err(|source| failed("make the state directory", &self.0, source))
     }
 
     /// Takes the place of the one relay that may run with this state.

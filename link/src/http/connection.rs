@@ -25,14 +25,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// The next request; `None` once the client is done. A client that sends
+    /// The next request; `None` once the client is done, or has sent nothing
+    /// until the deadline: an answer that nobody asked for could be taken for
+    /// that to a request on its way (RFC 9110 section 15.5.9). A client that sends
     /// something else gets its answer, and the error is returned to be logged.
     ///
     /// # Errors
     /// See [`HeadError`]. The connection is of no more use.
     pub async fn next_request(&mut self) -> Result<Option<Request>, HeadError> {
         let error = match read_head(&mut self.stream, self.head_deadline).await {
-            Ok(None) => return Ok(None),
+            Ok(None) | Err(HeadError::Idle(_)) => return Ok(None),
             Ok(Some(head)) => match Request::parse(&head).await {
                 Ok(request) => return Ok(Some(request)),
                 Err(error) => error,
@@ -41,7 +43,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let status = match error {
             HeadError::Io(_) => return Err(error),
-            HeadError::TimedOut(_) => StatusCode::RequestTimeout,
+            HeadError::TimedOut(_) | HeadError::Idle(_) => StatusCode::RequestTimeout,
             HeadError::TooLarge => StatusCode::RequestHeaderFieldsTooLarge,
             HeadError::Malformed(_) => StatusCode::BadRequest,
         };
@@ -81,5 +83,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut encoder = Encoder::new(response, method);
         smol::io::copy(&mut encoder, &mut self.stream).await?;
         self.stream.flush().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use smol::{io::AsyncReadExt as _, net::unix::UnixStream};
+
+    use super::*;
+
+    /// What a client that sends `sent` and then waits is told.
+    fn told(sent: &[u8]) -> String {
+        smol::block_on(async {
+            let (near, mut far) = UnixStream::pair().unwrap();
+            let mut connection = Connection::new(near, Duration::from_millis(20));
+            far.write_all(sent).await.unwrap();
+            while let Ok(Some(request)) = connection.next_request().await {
+                let response = Response::new(StatusCode::Ok);
+                connection.respond(&request, response).await.unwrap();
+            }
+            drop(connection);
+            let mut told = String::new();
+            far.read_to_string(&mut told).await.unwrap();
+            told
+        })
+    }
+
+    #[test]
+    fn an_idle_connection_ends_without_a_word() {
+        assert_eq!(told(b""), "");
+        let told = told(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(told.starts_with("HTTP/1.1 200 "), "{told}");
+        assert!(!told.contains("408"), "{told}");
+    }
+
+    #[test]
+    fn a_request_that_stays_half_is_told_so() {
+        assert!(told(b"GET / HT").starts_with("HTTP/1.1 408 "));
     }
 }

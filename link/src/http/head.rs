@@ -24,6 +24,9 @@ pub enum HeadError {
     /// The head did not arrive whole in the time allowed.
     #[error("no whole request within {} s", .0.as_secs())]
     TimedOut(Duration),
+    /// Not one byte of a head has come in the time allowed.
+    #[error("no request within {} s", .0.as_secs())]
+    Idle(Duration),
     /// The head is larger than [`MAX_HEAD_LEN`].
     #[error("the head is larger than {MAX_HEAD_LEN} bytes")]
     TooLarge,
@@ -44,26 +47,30 @@ pub async fn read_head(
     stream: &mut (impl AsyncBufRead + Unpin),
     deadline: Duration,
 ) -> Result<Option<Vec<u8>>, HeadError> {
+    let mut head = Vec::new();
     let timed_out = async {
         Timer::after(deadline).await;
         Err(HeadError::TimedOut(deadline))
     };
-    read_lines(stream).or(timed_out).await
+    match read_lines(stream, &mut head).or(timed_out).await {
+        Ok(true) => Ok(Some(head)),
+        Ok(false) => Ok(None),
+        Err(HeadError::TimedOut(_)) if head.is_empty() => Err(HeadError::Idle(deadline)),
+        Err(error) => Err(error),
+    }
 }
 
+/// Reads a head's lines; `false` where the stream ends before the first byte.
 async fn read_lines(
     stream: &mut (impl AsyncBufRead + Unpin),
-) -> Result<Option<Vec<u8>>, HeadError> {
-    let mut head = Vec::new();
+    head: &mut Vec<u8>,
+) -> Result<bool, HeadError> {
     loop {
         let start = head.len();
         let allowed = (MAX_HEAD_LEN - start) as u64;
-        let read = (&mut *stream)
-            .take(allowed)
-            .read_until(b'\n', &mut head)
-            .await?;
+        let read = (&mut *stream).take(allowed).read_until(b'\n', head).await?;
         if read == 0 && start == 0 {
-            return Ok(None);
+            return Ok(false);
         }
         let Some(line) = head[start..].strip_suffix(b"\n") else {
             return Err(match head.len() {
@@ -81,7 +88,7 @@ async fn read_lines(
             if start == 0 {
                 return Err(HeadError::Malformed("an empty line where a head must be"));
             }
-            return Ok(Some(head));
+            return Ok(true);
         }
     }
 }
@@ -129,9 +136,14 @@ mod tests {
 
     #[test]
     fn a_silent_client_is_not_waited_for() {
+        let deadline = Duration::from_millis(10);
         let mut silent = smol::io::BufReader::new(Silent);
-        let read = read_head(&mut silent, Duration::from_millis(10));
-        assert!(matches!(smol::block_on(read), Err(HeadError::TimedOut(_))));
+        let read = smol::block_on(read_head(&mut silent, deadline));
+        assert!(matches!(read, Err(HeadError::Idle(_))), "{read:?}");
+        let begun = smol::io::AsyncReadExt::chain(&b"G"[..], Silent);
+        let mut begun = smol::io::BufReader::new(begun);
+        let read = smol::block_on(read_head(&mut begun, deadline));
+        assert!(matches!(read, Err(HeadError::TimedOut(_))), "{read:?}");
     }
 
     struct Silent;

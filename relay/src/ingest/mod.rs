@@ -9,7 +9,7 @@
 
 mod idle_timeout;
 
-use std::{convert::Infallible, io, time::Duration};
+use std::{convert::Infallible, io, panic::AssertUnwindSafe, time::Duration};
 
 use pinhole_link::{
     CAMERA_PORT, Latest,
@@ -23,7 +23,7 @@ use smol::{
     future::FutureExt as _,
     io::{AsyncWriteExt as _, BufReader},
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::camera::{Camera, Pull};
 use idle_timeout::IdleTimeout;
@@ -82,8 +82,42 @@ enum PullError {
     Ended,
 }
 
-/// Pulls the camera's stream whenever it is watched. Ends never.
+/// Pulls the camera's stream whenever it is watched. Ends never: a panic, which
+/// is a defect of this program, costs this camera a pause and the others
+/// nothing.
 pub async fn run(camera: &Camera, tunnel: &Tunnel, patience: Patience) -> Infallible {
+    let pause = patience.longest_pause;
+    survive_panics(camera, pause, || {
+        pull_when_watched(camera, tunnel, patience)
+    })
+    .await
+}
+
+/// Starts `run` anew whenever it has panicked, `pause` later. The executor
+/// keeps a task's panic for whoever awaits the task, and a pull nobody awaits:
+/// its camera would be dead without a word.
+async fn survive_panics<R>(
+    camera: &Camera,
+    pause: Duration,
+    mut run: impl FnMut() -> R,
+) -> Infallible
+where
+    R: Future<Output = Infallible>,
+{
+    loop {
+        // What it shares with others is the camera, whose locks bear a panic.
+        let Err(_) = AssertUnwindSafe(run()).catch_unwind().await;
+        error!(
+            "camera {}: its pull has panicked, which is a defect of this program; it is started anew",
+            camera.name()
+        );
+        camera.set_pull(Pull::Interrupted("the relay failed at it".to_owned()));
+        Timer::after(pause).await;
+        camera.set_pull(Pull::Idle);
+    }
+}
+
+async fn pull_when_watched(camera: &Camera, tunnel: &Tunnel, patience: Patience) -> Infallible {
     loop {
         camera.frames().wanted().await;
         let pulling = async { match keep_pulling(camera, tunnel, patience).await {} };
@@ -190,5 +224,39 @@ fn status(head: &[u8]) -> Result<u16, HeadError> {
     match (answer.parse(head), answer.code) {
         (Ok(httparse::Status::Complete(_)), Some(code)) => Ok(code),
         _ => Err(HeadError::Malformed("the status line or a header field")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pinhole_link::PrivateKey;
+    use smol::future;
+
+    use super::*;
+    use crate::registry::CameraEntry;
+
+    #[test]
+    fn a_pull_that_panicked_is_started_anew() {
+        let entry = CameraEntry {
+            public_key: PrivateKey::generate().unwrap().public_key(),
+            address: "fd00::2".parse().unwrap(),
+        };
+        let (_removal, removed) = smol::channel::bounded(1);
+        let camera = Camera::new("porch".parse().unwrap(), entry, removed);
+        let (started, starts) = smol::channel::unbounded();
+        let mut count = 0;
+        let running = survive_panics(&camera, Duration::from_millis(1), || {
+            count += 1;
+            let (started, count) = (started.clone(), count);
+            async move {
+                started.send(count).await.unwrap();
+                assert!(count > 2, "as the test wants it");
+                future::pending().await
+            }
+        });
+        let third = async { while starts.recv().await.unwrap() < 3 {} };
+        let running = async { match running.await {} };
+        smol::block_on(third.or(running));
+        assert_eq!(camera.health().pull, Pull::Idle);
     }
 }

@@ -7,10 +7,12 @@
 //! | `/NAME/stream` | the pictures, as multipart |
 //! | `/NAME/snapshot.jpg` | one picture, at most a second old |
 //! | `/NAME/status.json` | how the camera is doing |
+//! | `…/stream?page=ID`, `…/status.json?page=ID` | the same, and whether that stream is open |
 //! | `/_assets/…` | what the pages are made of |
 
 mod connection;
 mod pages;
+mod places;
 mod routes;
 mod snapshot;
 mod status;
@@ -19,8 +21,8 @@ use std::{
     convert::Infallible,
     io,
     net::{SocketAddr, TcpListener},
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use futures_rustls::TlsAcceptor;
@@ -32,21 +34,19 @@ use rustls::ServerConfig;
 use smol::{
     Async, Executor, Timer,
     channel::Receiver,
-    future::FutureExt as _,
+    future::{self, FutureExt as _},
     io::{AsyncReadExt as _, AsyncWriteExt as _},
 };
 use socket2::{Domain, Protocol, Socket, Type};
-use tracing::{debug, warn};
+use tracing::debug;
 
-use crate::{camera::Camera, cameras::Cameras};
+use crate::{camera::Camera, cameras::Cameras, complaint::Complaint, open_files};
 use connection::TlsConnection;
+use places::{NoPlace, Places};
 use routes::Answer;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
-
-/// Most viewers' connections at a time. More are closed at once.
-const MAX_CONNECTIONS: usize = 1024;
 
 /// How long a client may take for the TLS handshake, and for each head.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
@@ -56,9 +56,6 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The pause after a failure to accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How often the same trouble is told in the log.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What requests are answered from.
 pub struct Site {
@@ -119,32 +116,39 @@ impl Viewers {
         // Every connection holds a sender, so that the receiver closes with
         // the last of them.
         let (open, all_closed) = smol::channel::bounded::<Infallible>(1);
-        let complaints = Complaints::default();
+        let places = Places::new(open_files::raise_limit());
+        let (cannot_accept, all_taken, too_many) = <[Complaint; 3]>::default().into();
         loop {
             let accepted = async { Some(self.listener.accept().await) };
             let (stream, peer) = match accepted.or(closed(&stopped)).await {
                 None => break,
                 Some(Ok(accepted)) => accepted,
                 Some(Err(error)) => {
-                    complaints.tell(&format!("viewers: cannot accept a connection: {error}"));
+                    cannot_accept
+                        .tell(format_args!("viewers: cannot accept a connection: {error}"));
                     Timer::after(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
-            if open.sender_count() > MAX_CONNECTIONS {
-                complaints.tell(&format!(
-                    "viewers: {MAX_CONNECTIONS} connections are open; {peer} and others are turned away"
-                ));
-                continue;
-            }
-            let place = open.clone();
+            let place = match places.take(peer.ip()) {
+                Ok(place) => place,
+                Err(no_place) => {
+                    let complaint = match no_place {
+                        NoPlace::Total(_) => &all_taken,
+                        NoPlace::Network(_) => &too_many,
+                    };
+                    complaint.tell(format_args!("viewers: {no_place}"));
+                    continue;
+                }
+            };
+            let open = open.clone();
             let viewer = Viewer {
                 site: Arc::clone(&site),
                 tls: self.tls.clone(),
                 stopped: stopped.clone(),
             };
             let served = async move {
-                let _place = place;
+                let _held = (place, open);
                 if let Err(error) = viewer.serve(stream).await {
                     debug!("viewer {peer}: {error}");
                 }
@@ -198,8 +202,9 @@ impl Viewer {
                         break;
                     }
                 }
-                Answer::Stream(camera) => {
+                Answer::Stream(camera, page) => {
                     let stream = connection.into_stream().into_inner();
+                    let _watch = page.map(|id| camera.watchers().watch(id));
                     return self.stream(stream, &request, &camera).await;
                 }
             }
@@ -241,7 +246,10 @@ async fn close(mut stream: TlsConnection) -> io::Result<()> {
     let ended = async {
         stream.close().await?;
         let mut dropped = [0; 256];
-        while stream.read(&mut dropped).await? > 0 {}
+        while stream.read(&mut dropped).await? > 0 {
+            // A client that sends without a pause leaves the deadline its turn.
+            future::yield_now().await;
+        }
         Ok(())
     };
     let too_slow = async {
@@ -249,18 +257,4 @@ async fn close(mut stream: TlsConnection) -> io::Result<()> {
         Ok(())
     };
     ended.or(too_slow).await
-}
-
-/// Warnings that a flood of trouble must not turn into a flood of lines.
-#[derive(Default)]
-struct Complaints(Mutex<Option<Instant>>);
-
-impl Complaints {
-    fn tell(&self, complaint: &str) {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
-            *last = Some(Instant::now());
-            warn!("{complaint}");
-        }
-    }
 }

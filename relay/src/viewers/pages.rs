@@ -11,11 +11,15 @@ use crate::camera::{Camera, Health, Pull};
 /// A stream without a new picture for this long no longer counts as live.
 const STALLED_AFTER: Duration = Duration::from_secs(3);
 
+/// What stands on it where there is none.
+const NO_CAMERA: &str = "<p>No camera is enrolled. To add one, run \
+    <code>pinhole-relay camera add NAME</code> on the relay's machine.</p>";
+
 /// The page with all cameras.
 pub(super) fn list(cameras: &[Arc<Camera>]) -> String {
     let entries: String = cameras.iter().map(|camera| entry(camera)).collect();
     let entries = match cameras {
-        [] => "<p>No camera is enrolled.</p>".to_owned(),
+        [] => NO_CAMERA.to_owned(),
         _ => format!("<ul class=\"cameras\">\n{entries}</ul>"),
     };
     include_str!("assets/list.html").replace("{{cameras}}", &entries)

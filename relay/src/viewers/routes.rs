@@ -8,7 +8,7 @@ use pinhole_link::{
 };
 
 use super::{Site, pages, snapshot, status::Status};
-use crate::camera::Camera;
+use crate::{camera::Camera, watchers::PageId};
 
 /// What the pages are made of: path, type, content. No camera's name has a `_`.
 const ASSETS: [(&str, &str, &str); 4] = [
@@ -47,8 +47,8 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; img-src 'self'; \
 pub(super) enum Answer {
     /// A response that ends.
     Finite(Response),
-    /// The pictures of a camera.
-    Stream(Arc<Camera>),
+    /// The pictures of a camera, for a page that may have said which it is.
+    Stream(Arc<Camera>, Option<PageId>),
 }
 
 /// Answers a request, whatever it asks for.
@@ -71,12 +71,13 @@ pub(super) async fn answer(site: &Site, request: &Request) -> Answer {
     let Some(camera) = name.and_then(|name| site.cameras.get(&name)) else {
         return Answer::Finite(not_found("There is no such camera here."));
     };
+    let page = request.query("page").and_then(|id| PageId::parse(&id));
     Answer::Finite(match what {
         "" => html(StatusCode::Ok, pages::camera(&camera)),
-        "stream" => return Answer::Stream(camera),
+        "stream" => return Answer::Stream(camera, page),
         "snapshot.jpg" => snapshot(&camera).await,
         "status.json" => {
-            let status = Status::of(&camera, site);
+            let status = Status::of(&camera, page.as_ref(), site);
             fresh(StatusCode::Ok, "application/json", status.to_json())
         }
         _ => not_found(

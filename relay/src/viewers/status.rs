@@ -6,7 +6,10 @@ use pinhole_link::tunnel::Implementation;
 use serde::Serialize;
 
 use super::{Site, pages};
-use crate::camera::{Camera, Health};
+use crate::{
+    camera::{Camera, Health},
+    watchers::PageId,
+};
 
 /// `/NAME/status.json`. Times are seconds since 1970, ages are seconds.
 ///
@@ -20,6 +23,9 @@ pub(super) struct Status {
     /// The same in words for people.
     message: String,
     viewers: usize,
+    /// Whether the stream of the page that asks is open; `null` for whoever
+    /// gives no ID.
+    watching: Option<bool>,
     frames: Frames,
     /// The newest frame, while the camera streams.
     newest: Option<Newest>,
@@ -60,13 +66,14 @@ struct Tunnel {
 }
 
 impl Status {
-    pub(super) fn of(camera: &Camera, site: &Site) -> Self {
+    pub(super) fn of(camera: &Camera, page: Option<&PageId>, site: &Site) -> Self {
         let health = camera.health();
         Self {
             camera: camera.name().to_string(),
             state: pages::state_word(&health),
             message: pages::state_in_words(&health),
             viewers: camera.frames().readers(),
+            watching: page.map(|id| camera.watchers().contains(id)),
             newest: Newest::of(&health),
             tunnel: Tunnel {
                 implementation: match site.cameras.tunnel().implementation() {

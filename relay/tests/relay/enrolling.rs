@@ -1,10 +1,19 @@
 //! `pinhole-relay camera add`, `list`, `remove`, and what they leave behind.
 
-use std::{collections::BTreeSet, fs, process::Command, thread};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Read as _, Write as _},
+    process::Command,
+    thread,
+};
 
 use pinhole_link::{Enrolment, PrivateKey};
 
-use crate::program::{State, has_mode};
+use crate::{
+    eventually,
+    program::{State, has_mode},
+};
 
 #[test]
 fn a_new_camera_gets_keys_an_address_and_a_file() {
@@ -139,7 +148,9 @@ fn unknown_keys_and_comments_survive() {
 fn a_damaged_registry_is_told_with_its_line_and_left_alone() {
     let state = State::new();
     state.enrol("a", 1000);
-    state.enrol("b", 1000);
+    let enrolment = state.enrol("b", 1000);
+    let third = enrolment.address.to_string();
+    let relay = enrolment.relay.address.to_string();
     let whole = state.read("registry.toml");
     let line_of = |text: &str| whole[..whole.find(text).unwrap()].matches('\n').count() + 1;
     for (from, to, line, said) in [
@@ -157,6 +168,15 @@ fn a_damaged_registry_is_told_with_its_line_and_left_alone() {
         ),
         ("::3\"", "::2\"", line_of("[camera.b]"), "taken twice"),
         ("::3\"", "::x\"", line_of("::3\""), "IPv6"),
+        (&third, "ff02::1", line_of("::3\""), "no tunnel address"),
+        (&relay, "2001:db8::7", line_of("::1\""), "no tunnel address"),
+        (
+            &third,
+            "fd00::3",
+            line_of("[camera.b]"),
+            "outside the relay's",
+        ),
+        (&third, &relay, line_of("[camera.b]"), "taken twice"),
         ("[relay]", "[rely]", 1, "relay"),
     ] {
         let damaged = whole.replacen(from, to, 1);
@@ -233,4 +253,41 @@ fn many_writers_and_a_reader_do_not_hurt_each_other() {
     assert_eq!(addresses.len(), 8);
     let listed = String::from_utf8(state.run(&["camera", "list"]).stdout).unwrap();
     assert_eq!(listed.lines().count(), 9);
+}
+
+/// The least that a pipe holds unread (pipe(7)).
+const PIPE_CAPACITY: usize = 64 << 10;
+
+#[test]
+fn who_does_not_read_the_enrolment_holds_up_nobody() {
+    let state = State::new();
+    state.enrol("a", 1000);
+    let (mut reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(&[b'#'; PIPE_CAPACITY]).unwrap();
+    let mut add_b = state.command(&["camera", "add", "b", "--output", "-"]);
+    let mut stuck = add_b.stdout(writer).spawn().unwrap();
+    // It holds the pipe's other end too.
+    drop(add_b);
+    eventually("b is enrolled", || {
+        state.read("registry.toml").contains("camera.b")
+    });
+    add(&state, "c");
+    assert_eq!(stuck.try_wait().unwrap(), None);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert!(stuck.wait().unwrap().success());
+    let enrolment = Enrolment::from_toml(&text[PIPE_CAPACITY..]).unwrap();
+    assert_eq!(enrolment.camera.as_str(), "b");
+}
+
+#[test]
+fn a_camera_whose_enrolment_nobody_got_is_none() {
+    let state = State::new();
+    state.enrol("a", 1000);
+    let before = state.read("registry.toml");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut add = state.command(&["camera", "add", "b", "--output", "-"]);
+    assert!(!add.stdout(writer).status().unwrap().success());
+    assert_eq!(state.read("registry.toml"), before);
 }

@@ -1,8 +1,13 @@
 //! `pinhole-relay run`: its start, its end, and what it refuses.
 
-use std::{fs, net::TcpListener, time::SystemTime};
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    time::SystemTime,
+};
 
 use crate::{
+    eventually,
     fake_box::{FakeBox, picture},
     program::{RunningRelay, State, free_udp_port, has_mode},
     viewer::{Viewer, curl, text},
@@ -104,6 +109,44 @@ fn nothing_is_served_half_configured() {
     ];
     let error = state.fails(&arguments);
     assert!(error.contains("--name \"no host\""), "{error}");
+}
+
+#[test]
+fn a_relay_without_a_camera_waits_for_its_first() {
+    let state = State::new();
+    let port = free_udp_port();
+    state.enrol("porch", port);
+    assert!(state.run(&["camera", "remove", "porch"]).status.success());
+    let mut relay = RunningRelay::start(&state, port);
+    relay.wait_for("no camera is enrolled");
+    let viewers = relay.ready();
+    assert!(text(&state, viewers, "/").contains("camera add NAME"));
+    state.enrol("shed", port);
+    relay.wait_for("camera shed: enrolled");
+    assert!(text(&state, viewers, "/").contains("shed"));
+    relay.stop();
+}
+
+#[test]
+fn one_client_does_not_lock_the_others_out() {
+    let state = State::new();
+    let port = free_udp_port();
+    state.enrol("porch", port);
+    let listen = ["--self-signed", "--listen", "0.0.0.0:0"];
+    let mut relay = RunningRelay::start_with(&state, port, &listen);
+    let viewers = relay.ready();
+    let greedy: Vec<_> = (0..70)
+        .map(|_| TcpStream::connect(("127.0.0.1", viewers)).unwrap())
+        .collect();
+    relay.wait_for("viewers: 127.0.0.1 has 64 connections open");
+    // All of 127.0.0.0/8 is this machine's.
+    let other = ["--interface", "127.0.0.2", "--fail"];
+    assert!(curl(&state, viewers, "/", &other).status.success());
+    assert!(!curl(&state, viewers, "/", &["--fail"]).status.success());
+    drop(greedy);
+    eventually("the places are free again", || {
+        curl(&state, viewers, "/", &["--fail"]).status.success()
+    });
 }
 
 fn certificate() -> (String, String) {

@@ -48,7 +48,12 @@ pub(crate) struct Viewer {
 impl Viewer {
     /// Opens the stream of `camera`.
     pub(crate) fn watch(state: &State, port: u16, camera: &str) -> Self {
-        let mut curl = command(state, port, &format!("/{camera}/stream"))
+        Self::watch_as(state, port, camera, "")
+    }
+
+    /// Opens the stream of `camera` for a page of that ID.
+    pub(crate) fn watch_as(state: &State, port: u16, camera: &str, page: &str) -> Self {
+        let mut curl = command(state, port, &format!("/{camera}/stream?page={page}"))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

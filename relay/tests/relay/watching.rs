@@ -145,6 +145,36 @@ fn any_number_of_viewers_is_one_pull() {
 }
 
 #[test]
+fn a_page_learns_whether_its_own_stream_is_open() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    relay.online();
+    let _filming = camera.film(|number| picture(number, 1000));
+    let watching = |query: &str| {
+        let path = format!("/porch/status.json{query}");
+        let status = text(&relay.state, relay.port, &path);
+        serde_json::from_str::<serde_json::Value>(&status).unwrap()["watching"].clone()
+    };
+    let mut one = Viewer::watch_as(&relay.state, relay.port, "porch", "one");
+    let mut two = Viewer::watch_as(&relay.state, relay.port, "porch", "two");
+    assert!(one.next().is_some());
+    assert!(two.next().is_some());
+    for (query, expected) in [
+        ("?page=one", true.into()),
+        ("?page=two", true.into()),
+        ("?page=three", false.into()),
+        ("?page=No!", serde_json::Value::Null),
+        ("", serde_json::Value::Null),
+    ] {
+        assert_eq!(watching(query), expected, "{query}");
+    }
+    // The other one that watches does not hide that this one is gone.
+    drop(one);
+    eventually("the loss is told", || watching("?page=one") == false);
+    assert_eq!(watching("?page=two"), true);
+}
+
+#[test]
 fn the_pull_outlives_its_last_viewer_by_the_linger() {
     let relay = Running::start();
     let camera = FakeBox::start(&relay.porch);

@@ -13,17 +13,25 @@ const statusUrl = stream.replace(/stream$/, 'status.json');
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 5000;
 const STATUS_INTERVAL = 1000;
+// How long a new stream may take to be known to the relay.
+const STREAM_GRACE = 4000;
 
 let watching = true;
+// What the relay knows the stream by.
+let page;
+let connected;
 let pause = FIRST_PAUSE;
 let reconnection;
 let relayStarted;
 let relayWasAway = false;
 
-// A new address each time, so that no browser joins the broken stream.
+// A new ID each time, so that no browser joins the broken stream and the relay
+// does not take that one for the new.
 function connect() {
   reconnection = undefined;
-  picture.src = stream + '?' + Date.now();
+  page = Math.random().toString(36).slice(2) + Date.now().toString(36);
+  connected = Date.now();
+  picture.src = stream + '?page=' + page;
 }
 
 function reconnectLater() {
@@ -47,15 +55,17 @@ function details(status) {
 
 async function refresh() {
   try {
-    const answer = await fetch(statusUrl, { cache: 'no-store' });
+    const asked = page;
+    const answer = await fetch(statusUrl + '?page=' + asked, { cache: 'no-store' });
     if (!answer.ok) throw new Error('HTTP status ' + answer.status);
     const status = await answer.json();
     show(status.state, status.message, details(status));
-    // A stream can end without an error event: when the relay was away or was
-    // started anew, or when it counts nobody who watches, this one has.
+    // A stream can end without an error event, as after sleep or a change of
+    // network. What counts is whether the relay still sends this one.
     const restarted = relayStarted !== undefined && relayStarted !== status.relay_started;
     relayStarted = status.relay_started;
-    if (relayWasAway || restarted || status.viewers === 0) reconnectLater();
+    const lost = !status.watching && asked === page && Date.now() - connected > STREAM_GRACE;
+    if (relayWasAway || restarted || lost) reconnectLater();
     else if (status.newest) pause = FIRST_PAUSE;
     relayWasAway = false;
   } catch (error) {
@@ -85,4 +95,5 @@ window.addEventListener('pageshow', (event) => {
   connect();
 });
 
+connect();
 refreshForEver();
