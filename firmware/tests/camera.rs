@@ -88,7 +88,6 @@ impl Relay {
             private_key: key.clone(),
             address: RELAY,
             listen: Some((Ipv4Addr::LOCALHOST, port).into()),
-            interface: "unused".to_owned(),
         };
         let choice = Choice::Only(Implementation::InProcess);
         let tunnel = Tunnel::open(settings, choice).await.unwrap();
