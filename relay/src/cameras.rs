@@ -288,7 +288,6 @@ mod tests {
             private_key: key,
             address: "fd00::1".parse().unwrap(),
             listen: Some("127.0.0.1:0".parse().unwrap()),
-            interface: "unused".to_owned(),
         };
         let tunnel = Tunnel::open(settings, Choice::Only(Implementation::InProcess));
         let tunnel = smol::block_on(tunnel).unwrap();
