@@ -29,6 +29,19 @@ pub struct Watch<'watchers> {
 }
 
 impl PageId {
+    /// Draws a new one.
+    ///
+    /// # Errors
+    /// When the system has no random numbers to give.
+    pub fn draw() -> Result<Self, getrandom::Error> {
+        Ok(Self(format!("{:016x}", getrandom::u64()?)))
+    }
+
+    /// The ID as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The ID in `text`, if it is one.
     pub fn parse(text: &str) -> Option<Self> {
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -93,5 +106,8 @@ mod tests {
             assert_eq!(PageId::parse(bad), None, "{bad:?}");
         }
         assert!(PageId::parse(&"a".repeat(MAX_LEN)).is_some());
+        let drawn = PageId::draw().unwrap();
+        assert_eq!(PageId::parse(drawn.as_str()), Some(drawn.clone()));
+        assert_ne!(PageId::draw().unwrap(), drawn);
     }
 }

@@ -6,7 +6,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::camera::{Camera, Health, Pull};
+use crate::{
+    camera::{Camera, Health, Pull},
+    watchers::PageId,
+};
 
 /// A stream without a new picture for this long no longer counts as live.
 const STALLED_AFTER: Duration = Duration::from_secs(3);
@@ -38,7 +41,10 @@ fn entry(camera: &Camera) -> String {
 /// The page with one camera's live picture.
 pub(super) fn camera(camera: &Camera) -> String {
     let health = camera.health();
+    // Without an ID the page works still, but may not notice a lost stream.
+    let page = PageId::draw().map_or(String::new(), |id| format!("?page={}", id.as_str()));
     include_str!("assets/camera.html")
+        .replace("{{page}}", &page)
         .replace("{{name}}", camera.name().as_str())
         .replace("{{state}}", state_word(&health))
         .replace("{{message}}", &escaped(&state_in_words(&health)))

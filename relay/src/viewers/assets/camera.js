@@ -6,7 +6,7 @@ const figure = document.getElementById('figure');
 const message = document.getElementById('message');
 const figures = document.getElementById('figures');
 
-const stream = picture.getAttribute('src');
+const [stream, query] = picture.getAttribute('src').split('?');
 const statusUrl = stream.replace(/stream$/, 'status.json');
 
 // In milliseconds.
@@ -17,9 +17,9 @@ const STATUS_INTERVAL = 1000;
 const STREAM_GRACE = 4000;
 
 let watching = true;
-// What the relay knows the stream by.
-let page;
-let connected;
+// What the relay knows the stream by. The first ID came with the page.
+let page = new URLSearchParams(query).get('page');
+let connected = Date.now();
 let pause = FIRST_PAUSE;
 let reconnection;
 let relayStarted;
@@ -64,7 +64,7 @@ async function refresh() {
     // network. What counts is whether the relay still sends this one.
     const restarted = relayStarted !== undefined && relayStarted !== status.relay_started;
     relayStarted = status.relay_started;
-    const lost = !status.watching && asked === page && Date.now() - connected > STREAM_GRACE;
+    const lost = status.watching === false && asked === page && Date.now() - connected > STREAM_GRACE;
     if (relayWasAway || restarted || lost) reconnectLater();
     else if (status.newest) pause = FIRST_PAUSE;
     relayWasAway = false;
@@ -95,5 +95,4 @@ window.addEventListener('pageshow', (event) => {
   connect();
 });
 
-connect();
 refreshForEver();
