@@ -10,11 +10,8 @@ use std::{io, time::Duration};
 
 use pinhole_link::{
     Frame, Latest,
-    http::{
-        Connection, HeadError, Method, NO_STORE, Request, Response, StatusCode, Version,
-        stream_head,
-    },
-    multipart::{Drain, Framing, send_frames},
+    http::{Connection, HeadError, Method, NO_STORE, Request, Response, StatusCode, stream_head},
+    multipart::{Drain, send_frames},
 };
 use smol::{
     Timer,
@@ -92,10 +89,7 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Drain + Unpin,
     {
-        let framing = match request.version() {
-            Version::Http10 => Framing::CloseDelimited,
-            Version::Http11 => Framing::Chunked,
-        };
+        let framing = request.version().framing();
         stream.write_all(stream_head(framing).as_bytes()).await?;
         stream.flush().await?;
         if request.method() == Method::Head {

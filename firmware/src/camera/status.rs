@@ -276,10 +276,7 @@ fn implementation_name<S: Serializer>(
     implementation: &Implementation,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match implementation {
-        Implementation::Kernel => "kernel",
-        Implementation::InProcess => "in-process",
-    })
+    serializer.collect_str(implementation)
 }
 
 /// Seconds from `then` to `now`, to the millisecond; 0 where the clock was set

@@ -10,6 +10,7 @@ use http_types::Method;
 use smol::io::{AsyncRead, AsyncWrite, Cursor};
 
 use super::head::{HeadError, MAX_FIELDS};
+use crate::multipart::Framing;
 
 /// A request's line and header fields. Nothing that is served here takes a
 /// body, so none is ever read.
@@ -27,6 +28,16 @@ pub enum Version {
     Http10,
     /// HTTP/1.1.
     Http11,
+}
+
+impl Version {
+    /// How a response without an end is framed for such a client.
+    pub fn framing(self) -> Framing {
+        match self {
+            Self::Http10 => Framing::CloseDelimited,
+            Self::Http11 => Framing::Chunked,
+        }
+    }
 }
 
 impl Request {
@@ -64,11 +75,6 @@ impl Request {
         let mut pairs = self.inner.url().query_pairs();
         let (_, value) = pairs.find(|(name, _)| name == key)?;
         Some(value.into_owned())
-    }
-
-    /// The first value of a header field.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        Some(self.inner.header(name)?.get(0)?.as_str())
     }
 
     /// The client's version of HTTP.
@@ -250,7 +256,7 @@ mod tests {
         assert_eq!(request.query("fps").as_deref(), Some("5"));
         assert_eq!(request.query("x").as_deref(), Some(" "));
         assert_eq!(request.query("y"), None);
-        assert_eq!(request.header("range"), Some("bytes=0-"));
+        assert_eq!(request.version().framing(), Framing::Chunked);
         assert!(request.keep_alive());
     }
 
@@ -258,6 +264,7 @@ mod tests {
     fn http10_is_read_too() {
         let request = parse("GET /porch HTTP/1.0\r\n\r\n").unwrap();
         assert_eq!(request.version(), Version::Http10);
+        assert_eq!(request.version().framing(), Framing::CloseDelimited);
         assert_eq!(request.path(), "/porch");
         assert!(!request.keep_alive());
         let request = parse("HEAD / HTTP/1.0\r\nHost: b\r\nConnection: keep-alive\r\n\r\n");

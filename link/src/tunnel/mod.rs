@@ -83,6 +83,15 @@ pub enum Implementation {
     InProcess,
 }
 
+impl fmt::Display for Implementation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Kernel => "kernel",
+            Self::InProcess => "in-process",
+        })
+    }
+}
+
 /// Which implementation [`Tunnel::open`] is to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {

@@ -27,8 +27,8 @@ use std::{
 
 use futures_rustls::TlsAcceptor;
 use pinhole_link::{
-    http::{Connection, Method, Request, Version, stream_head},
-    multipart::{Framing, send_frames},
+    http::{Connection, Method, Request, stream_head},
+    multipart::send_frames,
 };
 use rustls::ServerConfig;
 use smol::{
@@ -220,10 +220,7 @@ impl Viewer {
         request: &Request,
         camera: &Camera,
     ) -> io::Result<()> {
-        let framing = match request.version() {
-            Version::Http10 => Framing::CloseDelimited,
-            Version::Http11 => Framing::Chunked,
-        };
+        let framing = request.version().framing();
         stream.write_all(stream_head(framing).as_bytes()).await?;
         stream.flush().await?;
         if request.method() != Method::Head {

@@ -2,7 +2,6 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pinhole_link::tunnel::Implementation;
 use serde::Serialize;
 
 use super::{Site, pages};
@@ -58,7 +57,7 @@ struct Newest {
 
 #[derive(Debug, Serialize)]
 struct Tunnel {
-    implementation: &'static str,
+    implementation: String,
     online: bool,
     last_handshake: Option<f64>,
     /// Of IP under the tunnel: 4 or 6.
@@ -76,10 +75,7 @@ impl Status {
             watching: page.map(|id| camera.watchers().contains(id)),
             newest: Newest::of(&health),
             tunnel: Tunnel {
-                implementation: match site.cameras.tunnel().implementation() {
-                    Implementation::Kernel => "kernel",
-                    Implementation::InProcess => "in-process",
-                },
+                implementation: site.cameras.tunnel().implementation().to_string(),
                 online: health.online,
                 last_handshake: health.last_handshake.map(since_1970),
                 ip_version: health.endpoint.map(|endpoint| {
