@@ -17,8 +17,10 @@ arm64) host_multiarch=aarch64-linux-gnu ;;
 esac
 box_target=aarch64-unknown-linux-gnu
 
-# Named by its inputs: the host's release decides which libraries have to come along.
-rust="$fetched/rust-$(key "${rust_packages[@]}" "$rust_version" "$host_arch" "$(cat /etc/debian_version)")"
+# Named by its inputs: the host's release decides which libraries have to come along, and this
+# file how all is put together.
+rust="$fetched/rust-$(key "${rust_packages[@]}" "$rust_version" "$host_arch" \
+    "$(cat /etc/debian_version)" "$(sha256sum <"${BASH_SOURCE[0]}")")"
 
 # is_new_enough VERSION: whether VERSION is at least the workspace's rust-version.
 is_new_enough() {
@@ -98,13 +100,14 @@ unpack_rust_libraries() {
     rm -rf "$dir/libraries"
 }
 
-# write_rust_wrappers DIR: bin/cargo and its companions, which find their own libraries.
+# write_rust_wrappers DIR: bin/cargo and its companions, which find their own libraries. In bash,
+# because Debian's sh drops variables with a hyphen, such as cargo's CARGO_BIN_EXE_pinhole-relay.
 write_rust_wrappers() {
     local dir=$1 program
     mkdir -p "$dir/bin"
     for program in "$dir"/usr/bin/*; do
         cat >"$dir/bin/$(basename "$program")" <<EOF
-#!/bin/sh
+#!/bin/bash
 rust=\$(dirname "\$(dirname "\$(readlink -f "\$0")")")
 LD_LIBRARY_PATH="\$rust/usr/lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"
 export LD_LIBRARY_PATH
