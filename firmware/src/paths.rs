@@ -13,6 +13,8 @@ pub const CONFIGURATION: &str = "/boot/pinhole.toml";
 pub const DEV: &str = "/dev";
 /// What is written here appears in the kernel's log, on the serial console.
 pub const KERNEL_LOG: &str = "/dev/kmsg";
+/// The hardware watchdog.
+pub const WATCHDOG: &str = "/dev/watchdog";
 /// What is read from here is empty.
 pub const NULL: &str = "/dev/null";
 

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     convert::Infallible,
+    env,
     ffi::CString,
     fs::{self, File, OpenOptions},
     io::{self, Read as _},
@@ -43,6 +44,7 @@ use super::{
         Command, Event, Exit, MAX_FILE, Mount, ProcessId, Restrictions, Signal, Stop, System, Whom,
     },
     uevent,
+    watchdog_device::WatchdogDevice,
 };
 use crate::paths;
 
@@ -63,6 +65,7 @@ pub struct Linux {
     uevents: Socket,
     /// Whether children may have ended that were not waited for.
     children_ended: bool,
+    watchdog: Option<WatchdogDevice>,
 }
 
 impl Linux {
@@ -90,6 +93,7 @@ impl Linux {
             signals: SignalFd::with_flags(&taken, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?,
             uevents,
             children_ended: true,
+            watchdog: None,
         })
     }
 
@@ -157,6 +161,25 @@ impl Linux {
 }
 
 impl System for Linux {
+    fn parameter(&mut self, name: &str) -> Option<String> {
+        // The kernel puts them into pid 1's environment
+        // (Documentation/admin-guide/kernel-parameters.rst).
+        env::var(name).ok()
+    }
+
+    fn start_watchdog(&mut self, timeout: Duration) -> io::Result<Duration> {
+        let (device, timeout) = WatchdogDevice::start(Path::new(paths::WATCHDOG), timeout)?;
+        self.watchdog = Some(device);
+        Ok(timeout)
+    }
+
+    fn pet_watchdog(&mut self) -> io::Result<()> {
+        match &mut self.watchdog {
+            Some(device) => device.pet(),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
     fn mount(&mut self, mount: &Mount) -> io::Result<()> {
         let restrictions = match mount.restrictions {
             Restrictions::Devices => MsFlags::MS_NOEXEC,

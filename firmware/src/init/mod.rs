@@ -2,13 +2,14 @@
 //!
 //! [`live`] brings the machine up in this order and then keeps it going:
 //!
-//! 1. **mounts**: `/dev`, the log, `/proc`, `/sys`, `/run`, `/tmp` ([`mounts`]);
-//! 2. **settings**: host name, Ctrl-Alt-Del, loopback;
-//! 3. **clock**: forward to the latest time that is known ([`clock`], [`state`]);
-//! 4. **the user's partition** on `/boot`, found beside the root ([`partitions`]);
-//! 5. **modules** that the devices ask for, and WireGuard ([`modules`]);
-//! 6. **network**: DHCP on each Ethernet interface ([`network`], [`dhcp`]);
-//! 7. **camera**: `pinhole camera`, started again whenever it ends ([`supervise`]).
+//! 1. **watchdog**: from here on a hang of pid 1 is a reset ([`watchdog`]);
+//! 2. **mounts**: `/dev`, the log, `/proc`, `/sys`, `/run`, `/tmp` ([`mounts`]);
+//! 3. **settings**: host name, Ctrl-Alt-Del, loopback;
+//! 4. **clock**: forward to the latest time that is known ([`clock`], [`state`]);
+//! 5. **the user's partition** on `/boot`, found beside the root ([`partitions`]);
+//! 6. **modules** that the devices ask for, and WireGuard ([`modules`]);
+//! 7. **network**: DHCP on each Ethernet interface ([`network`], [`dhcp`]);
+//! 8. **camera**: `pinhole camera`, started again whenever it ends ([`supervise`]).
 //!
 //! What fails is logged and passed over: a box with half its parts can still
 //! say on its console what is wrong. Nothing here ever reboots because the
@@ -26,12 +27,15 @@
 //!
 //! | line | when |
 //! |---|---|
-//! | `mounts ready` | the filesystems of step 1 are there |
+//! | `mounts ready` | the filesystems of step 2 are there |
 //! | `clock: set to 2026-11-22T18:00:00Z (image build time)` | or `(last saved time)` |
 //! | `clock: kept at 2026-11-22T18:00:00Z` | it was later than both |
 //! | `state: /dev/vda4 is empty` | nothing was saved on this card yet, or nothing whole is left |
 //! | `boot partition ready` | `/boot` is there |
 //! | `modules: 12 loaded` | each device that was there at start has its driver |
+//! | `watchdog: started, 15 s` | it runs since step 1, or, if its driver is a module, since now |
+//! | `watchdog: none: /dev/watchdog: No such file…` | this machine has none that works: a hang lasts |
+//! | `watchdog: off (pinhole_watchdog=off)` | the kernel's command line forbids it |
 //! | `udhcpc on eth0: started (pid 57)` | a wired interface is there |
 //! | `eth0 up, address 10.0.2.15/24, gateway 10.0.2.2, name servers 10.0.2.3` | DHCP gave a lease (`pinhole: network: `) |
 //! | `eth0 has no address` | DHCP gave none, or took it back (`pinhole: network: `) |
@@ -56,6 +60,8 @@ pub mod state;
 pub mod supervise;
 pub mod system;
 pub mod uevent;
+pub mod watchdog;
+mod watchdog_device;
 
 use std::{io, path::Path, thread, time::Duration};
 
@@ -68,6 +74,7 @@ use self::{
     partitions::Partitions,
     supervise::Supervisor,
     system::{Command, Event, Stop, System},
+    watchdog::Watchdog,
 };
 use crate::{console, paths};
 
@@ -110,6 +117,7 @@ fn reboot_after(what: &str) -> ! {
 /// # Errors
 /// When the machine does not stop.
 pub fn live(system: &mut impl System) -> io::Result<()> {
+    let mut watchdog = Watchdog::start(system);
     mounts::attach(system);
     apply_settings(system);
     let partitions = Partitions::find(system).unwrap_or_else(|error| {
@@ -119,9 +127,10 @@ pub fn live(system: &mut impl System) -> io::Result<()> {
     let mut clock = ClockKeeper::start(system, partitions.state);
     let mut modules = Modules::read(system);
     mounts::attach_boot(system, &mut modules, partitions.boot);
-    load_for_all_devices(system, &mut modules);
+    load_for_all_devices(system, &mut modules, &mut watchdog);
     modules.load(system, "wireguard");
     log::info(system, &format!("modules: {} loaded", modules.loaded()));
+    watchdog.settle(system);
     let mut supervisor = Supervisor::default();
     network::look_around(system, &mut supervisor);
     supervisor.keep(system, "camera", camera());
@@ -131,6 +140,7 @@ pub fn live(system: &mut impl System) -> io::Result<()> {
             .next_save()
             .into_iter()
             .chain(supervisor.next_start())
+            .chain(watchdog.next_petting())
             .min();
         let timeout = due.map_or(IDLE, |due| due.saturating_sub(system.uptime()));
         match system.wait(timeout) {
@@ -141,14 +151,19 @@ pub fn live(system: &mut impl System) -> io::Result<()> {
                 network::interface_removed(system, &mut supervisor, &name);
             }
             Event::DevicesLost => {
-                load_for_all_devices(system, &mut modules);
+                load_for_all_devices(system, &mut modules, &mut watchdog);
                 network::look_around(system, &mut supervisor);
             }
-            Event::StopAsked(stop) => return shutdown::stop(system, clock, supervisor, stop),
+            Event::StopAsked(stop) => {
+                // It goes on counting: a machine that cannot stop is reset.
+                watchdog.pet(system);
+                return shutdown::stop(system, clock, supervisor, stop);
+            }
             Event::Timeout => {}
         }
         supervisor.start_due(system);
         clock.save_if_due(system);
+        watchdog.pet_if_due(system);
     }
 }
 
@@ -171,9 +186,11 @@ fn apply_settings(system: &mut impl System) {
     }
 }
 
-fn load_for_all_devices(system: &mut impl System, modules: &mut Modules) {
+/// Each driver may take as long to start as the watchdog allows.
+fn load_for_all_devices(system: &mut impl System, modules: &mut Modules, watchdog: &mut Watchdog) {
     for modalias in system.modaliases() {
         modules.load_for(system, &modalias);
+        watchdog.pet_if_due(system);
     }
 }
 

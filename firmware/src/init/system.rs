@@ -15,6 +15,15 @@ pub type ProcessId = i32;
 /// scenarios in `tests/init/` write down what was asked and play back what a
 /// machine might answer.
 pub trait System {
+    /// The value of a parameter of the kernel's command line which the kernel
+    /// left to pid 1: one that it does not know itself.
+    fn parameter(&mut self, name: &str) -> Option<String>;
+    /// Opens the hardware watchdog, which starts it, and asks for a timeout.
+    /// Returns the one that it has.
+    fn start_watchdog(&mut self, timeout: Duration) -> io::Result<Duration>;
+    /// Makes the watchdog start its countdown anew.
+    fn pet_watchdog(&mut self) -> io::Result<()>;
+
     /// Attaches a filesystem.
     fn mount(&mut self, mount: &Mount) -> io::Result<()>;
     /// Makes the kernel's log this process's standard output and error, which

@@ -14,3 +14,4 @@ mod normal_boot;
 mod parts_missing;
 mod power_cut;
 mod stop_asked;
+mod watchdog;

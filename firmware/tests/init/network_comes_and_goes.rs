@@ -16,7 +16,7 @@ fn an_interface_that_appears_later_gets_a_client_until_it_goes() {
         .at(30, Event::InterfaceAdded("eth1".into()))
         .play(40)
         .expect_after(
-            "modules:",
+            "watchdog:",
             &format!(
                 "up eth1
                 {CLIENT_ETH1}

@@ -3,7 +3,8 @@ use crate::rehearsal::Rehearsal;
 #[test]
 fn a_whole_machine_comes_up_in_the_order_that_is_promised() {
     Rehearsal::machine().play(5).expect(
-        "mount devtmpfs /dev devtmpfs Devices
+        "start watchdog 15 s
+        mount devtmpfs /dev devtmpfs Devices
         use kernel log
         mount proc /proc proc Data
         mount sysfs /sys sysfs Data
@@ -25,6 +26,7 @@ fn a_whole_machine_comes_up_in_the_order_that_is_promised() {
         load /lib/modules/6.1.0/media/uvcvideo.ko
         load /lib/modules/6.1.0/net/wireguard.ko
         INFO: modules: 4 loaded
+        INFO: watchdog: started, 15 s
         up eth0
         spawn /sbin/udhcpc -f -i eth0 -s /usr/libexec/pinhole/udhcpc-event -x hostname:pinhole -t 4 -T 2 -A 5
         INFO: udhcpc on eth0: started (pid 101)

@@ -26,6 +26,9 @@ pub(crate) struct Rehearsal {
     mounts_that_fail: Vec<(&'static str, io::ErrorKind)>,
     modules_that_fail: Vec<(&'static str, io::ErrorKind)>,
     programs_that_fail: Vec<&'static str>,
+    parameters: BTreeMap<&'static str, &'static str>,
+    watchdog: Watchdog,
+    slow_write: Option<(Duration, Duration)>,
     lifetimes: VecDeque<Duration>,
     state: StatePartition,
     unreadable: Vec<u64>,
@@ -39,6 +42,17 @@ pub(crate) struct Rehearsal {
     stopping: bool,
     trace: Vec<String>,
     traced_at: Duration,
+    pettings: Vec<u64>,
+}
+
+/// A hardware watchdog, as far as the machine has one.
+enum Watchdog {
+    None,
+    /// Its driver is a module.
+    ComesWith(&'static str),
+    Present,
+    /// It was started, and petted last at this uptime.
+    Runs(Duration, Duration),
 }
 
 impl Rehearsal {
@@ -52,6 +66,9 @@ impl Rehearsal {
             mounts_that_fail: Vec::new(),
             modules_that_fail: Vec::new(),
             programs_that_fail: Vec::new(),
+            parameters: BTreeMap::new(),
+            watchdog: Watchdog::Present,
+            slow_write: None,
             lifetimes: VecDeque::new(),
             state: StatePartition::new(),
             unreadable: Vec::new(),
@@ -64,6 +81,7 @@ impl Rehearsal {
             stopping: false,
             trace: Vec::new(),
             traced_at: Duration::ZERO,
+            pettings: Vec::new(),
         };
         for (number, name) in (1..).zip(["vda1", "vda2", "vda3", "vda4"]) {
             let file = format!("/sys/dev/block/254:2/../{name}/partition");
@@ -142,6 +160,30 @@ impl Rehearsal {
         self
     }
 
+    /// The kernel's command line has `name=value`.
+    pub(crate) fn parameter(mut self, name: &'static str, value: &'static str) -> Self {
+        self.parameters.insert(name, value);
+        self
+    }
+
+    pub(crate) fn without_watchdog(mut self) -> Self {
+        self.watchdog = Watchdog::None;
+        self
+    }
+
+    /// The watchdog is there once this module is loaded.
+    pub(crate) fn watchdog_comes_with(mut self, module: &'static str) -> Self {
+        self.watchdog = Watchdog::ComesWith(module);
+        self
+    }
+
+    /// The first write to the card at or after an uptime in seconds takes this
+    /// many seconds.
+    pub(crate) fn write_takes(mut self, from: u64, seconds: u64) -> Self {
+        self.slow_write = Some((Duration::from_secs(from), Duration::from_secs(seconds)));
+        self
+    }
+
     /// How long the camera runs each time, in seconds; after the last one it
     /// runs on.
     pub(crate) fn camera_lives(mut self, seconds: &[u64]) -> Self {
@@ -171,6 +213,7 @@ impl Rehearsal {
             trace: self.trace,
             state: self.state,
             clock: (self.clock + self.uptime).as_secs(),
+            pettings: self.pettings,
         }
     }
 
@@ -203,6 +246,8 @@ pub(crate) struct Played {
     pub(crate) state: StatePartition,
     /// What the clock showed at the end, in seconds since 1970.
     pub(crate) clock: u64,
+    /// When the watchdog was petted, in seconds of uptime.
+    pub(crate) pettings: Vec<u64>,
 }
 
 impl Played {
@@ -246,6 +291,34 @@ impl Played {
 }
 
 impl System for Rehearsal {
+    fn parameter(&mut self, name: &str) -> Option<String> {
+        self.parameters.get(name).map(|value| (*value).to_owned())
+    }
+
+    fn start_watchdog(&mut self, timeout: Duration) -> io::Result<Duration> {
+        match self.watchdog {
+            Watchdog::Present => {
+                self.note(format!("start watchdog {} s", timeout.as_secs()));
+                self.watchdog = Watchdog::Runs(timeout, self.uptime);
+                Ok(timeout)
+            }
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Not in the trace, of which it would be the most part.
+    fn pet_watchdog(&mut self) -> io::Result<()> {
+        let Watchdog::Runs(timeout, last) = self.watchdog else {
+            panic!("there is no watchdog that runs");
+        };
+        if !self.is_over() && self.uptime >= last + timeout {
+            self.note("too late: the watchdog has reset the machine".into());
+        }
+        self.watchdog = Watchdog::Runs(timeout, self.uptime);
+        self.pettings.push(self.uptime.as_secs());
+        Ok(())
+    }
+
     fn mount(&mut self, mount: &Mount) -> io::Result<()> {
         let Mount {
             source,
@@ -314,6 +387,9 @@ impl System for Rehearsal {
         if !self.is_over() {
             self.state.insert(offset, bytes.to_vec());
         }
+        if let Some((_, seconds)) = self.slow_write.take_if(|(from, _)| *from <= self.uptime) {
+            self.uptime += seconds;
+        }
         Ok(())
     }
 
@@ -343,6 +419,9 @@ impl System for Rehearsal {
     fn load_module(&mut self, file: &Path) -> io::Result<()> {
         self.note(format!("load {}", file.display()));
         let name = file.file_stem().unwrap().to_str().unwrap();
+        if matches!(self.watchdog, Watchdog::ComesWith(module) if module == name) {
+            self.watchdog = Watchdog::Present;
+        }
         fail_if_listed(&self.modules_that_fail, name)
     }
 
