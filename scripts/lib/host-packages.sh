@@ -26,7 +26,7 @@ packages_to() {
     'run the box') echo qemu-system-arm ;;
     'watch as viewers do') echo chromium ffmpeg ;;
     'test the relay and its tunnel') echo curl iproute2 wireguard-go ;;
-    'check the scripts') echo shellcheck ;;
+    'check the scripts') echo shellcheck xz-utils zstd ;;
     esac
 }
 
