@@ -39,8 +39,8 @@ impl fmt::Display for BootFigures {
 /// When no frame comes.
 pub fn boot(options: &SceneOptions) -> Result<BootFigures, CheckError> {
     let mut options = options.clone();
-    if let BoxKind::Virtual { icount, .. } = &mut options.camera_box {
-        *icount = true;
+    if let BoxKind::Virtual { machine, .. } = &mut options.camera_box {
+        machine.icount = true;
     }
     options.port = 0;
     let mut scene = Scene::start(&options, &|_| ())?;

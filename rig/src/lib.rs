@@ -1,5 +1,6 @@
 //! The test rig: an emulated webcam, a virtual box, real viewers.
 
+pub mod card;
 pub mod checks;
 pub mod figures;
 pub mod jpeg;

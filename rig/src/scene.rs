@@ -13,6 +13,7 @@ use std::{
 };
 
 use crate::{
+    card::{Card, CardError, PINHOLE_TOML},
     process::{Mark, Process, ProcessError},
     qemu::{HOST_ADDRESS, Machine, MachineError, MachineOptions},
     relay::{Relay, RelayError, RelaySettings},
@@ -40,9 +41,6 @@ const LONGEST_WATCH: Duration = Duration::from_secs(300);
 /// Pause between two tries to see something.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// The box's one file of settings.
-const PINHOLE_TOML: &str = "pinhole.toml";
-
 /// What the scene is made of.
 #[derive(Clone, Debug)]
 pub struct SceneOptions {
@@ -61,14 +59,12 @@ pub struct SceneOptions {
 /// What a box is made of.
 #[derive(Clone, Debug)]
 pub enum BoxKind {
-    /// A virtual machine that runs the image in this directory, with an
-    /// emulated webcam.
+    /// A virtual machine with a card, and an emulated webcam.
     Virtual {
-        /// What `scripts/build-image` made.
+        /// The directory of what `scripts/build-image` made.
         image: PathBuf,
-        /// Whether guest time is counted in instructions, on one processor, so
-        /// that it does not depend on what else this machine does.
-        icount: bool,
+        /// The machine.
+        machine: MachineOptions,
     },
     /// This firmware binary as a process of this machine, with its test
     /// pattern.
@@ -88,6 +84,8 @@ pub struct Scene {
     pub directory: PathBuf,
     /// The `pinhole.toml` that the box was switched on with at first.
     pub pinhole_toml: String,
+    /// A virtual box's card.
+    pub card: Option<Card>,
     options: SceneOptions,
     _lock: File,
 }
@@ -148,16 +146,9 @@ pub enum SceneError {
     /// No port is free.
     #[error("no port can be had on this machine: {0}")]
     Port(#[source] io::Error),
-    /// The box's settings could not be put on the card, or taken from it.
-    #[error("{program} cannot change {PINHOLE_TOML} on {card}: {said}")]
-    Card {
-        /// The program of mtools.
-        program: &'static str,
-        /// The card.
-        card: PathBuf,
-        /// What it said.
-        said: String,
-    },
+    /// The box's card.
+    #[error(transparent)]
+    Card(#[from] CardError),
 }
 
 impl Scene {
@@ -188,12 +179,15 @@ impl Scene {
         let relay = Relay::start(&settings)?;
         progress(&format!("relay: serving {}", settings.origin()));
         let viewer = relay.viewer(VIEWER_PATIENCE)?;
-        if let BoxKind::Virtual { image, .. } = &options.camera_box {
-            let card = card(directory);
-            fs::copy(image.join("card.img"), &card).map_err(file_error(&card))?;
-        }
-        write_pinhole_toml(options, Some(&pinhole_toml))?;
-        let camera_box = switch_on(options)?;
+        let card = match &options.camera_box {
+            BoxKind::Virtual { image, .. } => {
+                let image = image.join("card.img");
+                Some(Card::write(&image, directory.join("card.img"))?)
+            }
+            BoxKind::Native(_) => None,
+        };
+        write_pinhole_toml(directory, card.as_ref(), Some(&pinhole_toml))?;
+        let camera_box = switch_on(options, card.as_ref())?;
         progress("box: switched on");
         Ok(Self {
             relay,
@@ -201,6 +195,7 @@ impl Scene {
             viewer,
             directory: directory.clone(),
             pinhole_toml,
+            card,
             options: options.clone(),
             _lock: lock,
         })
@@ -232,7 +227,7 @@ impl Scene {
     /// When it does not start again.
     pub fn power_cycle(&mut self) -> Result<(), SceneError> {
         self.cut_power();
-        self.camera_box = switch_on(&self.options)?;
+        self.camera_box = switch_on(&self.options, self.card.as_ref())?;
         Ok(())
     }
 
@@ -243,12 +238,13 @@ impl Scene {
     /// When the file cannot be changed, or the box does not start again.
     pub fn power_cycle_with(&mut self, pinhole_toml: Option<&str>) -> Result<(), SceneError> {
         self.cut_power();
-        write_pinhole_toml(&self.options, pinhole_toml)?;
-        self.camera_box = switch_on(&self.options)?;
+        write_pinhole_toml(&self.directory, self.card.as_ref(), pinhole_toml)?;
+        self.camera_box = switch_on(&self.options, self.card.as_ref())?;
         Ok(())
     }
 
-    fn cut_power(&mut self) {
+    /// Cuts the box's power, and leaves it off.
+    pub fn cut_power(&mut self) {
         self.unplug();
         match &self.camera_box {
             CameraBox::Virtual { machine, .. } => machine.kill(),
@@ -318,20 +314,11 @@ impl Scene {
     }
 }
 
-fn switch_on(options: &SceneOptions) -> Result<CameraBox, SceneError> {
+fn switch_on(options: &SceneOptions, card: Option<&Card>) -> Result<CameraBox, SceneError> {
     let directory = &options.directory;
     match &options.camera_box {
-        BoxKind::Virtual { image, icount } => {
-            let cmdline = image.join("cmdline");
-            let append = fs::read_to_string(&cmdline).map_err(file_error(&cmdline))?;
-            let machine = Machine::boot(&MachineOptions {
-                initrd: Some(image.join("initrd")),
-                append: append.trim().to_owned(),
-                card: Some(card(directory)),
-                cpus: if *icount { 1 } else { 2 },
-                icount: *icount,
-                ..MachineOptions::new(image.join("kernel"), directory)
-            })?;
+        BoxKind::Virtual { machine, .. } => {
+            let machine = Machine::boot(machine, card.map(Card::file), directory)?;
             Ok(CameraBox::Virtual {
                 machine: Box::new(machine),
                 webcam: None,
@@ -353,17 +340,22 @@ fn switch_on(options: &SceneOptions) -> Result<CameraBox, SceneError> {
     }
 }
 
-/// The box's `pinhole.toml`: on its card, or in the scene's directory.
-fn write_pinhole_toml(options: &SceneOptions, text: Option<&str>) -> Result<(), SceneError> {
-    let file = options.directory.join(PINHOLE_TOML);
+/// The box's `pinhole.toml`, in the scene's directory and on its card.
+fn write_pinhole_toml(
+    directory: &Path,
+    card: Option<&Card>,
+    text: Option<&str>,
+) -> Result<(), SceneError> {
+    let file = directory.join(PINHOLE_TOML);
     let written = match text {
         Some(text) => write_secret(&file, text),
         None => fs::remove_file(&file),
     };
     written.map_err(file_error(&file))?;
-    match &options.camera_box {
-        BoxKind::Virtual { .. } => copy_to_card(text.map(|_| &*file), &card(&options.directory)),
-        BoxKind::Native(_) => Ok(()),
+    match (card, text) {
+        (Some(card), Some(_)) => Ok(card.put(&file, PINHOLE_TOML)?),
+        (Some(card), None) => Ok(card.delete(PINHOLE_TOML)?),
+        (None, _) => Ok(()),
     }
 }
 
@@ -377,34 +369,6 @@ fn write_secret(file: &Path, text: &str) -> io::Result<()> {
         .mode(0o600)
         .open(file)?;
     file.write_all(text.as_bytes())
-}
-
-/// Puts `file` on the boot partition, which begins at 1 MiB (`images/card.cfg`),
-/// as the box's settings, or deletes those.
-fn copy_to_card(file: Option<&Path>, card: &Path) -> Result<(), SceneError> {
-    let (program, options) = match file {
-        Some(_) => ("mcopy", "-oi"),
-        None => ("mdel", "-i"),
-    };
-    let output = Command::new(program)
-        .arg(options)
-        .arg(format!("{}@@1M", card.display()))
-        .args(file)
-        .arg(format!("::{PINHOLE_TOML}"))
-        .output()
-        .map_err(file_error(Path::new(program)))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(SceneError::Card {
-        program,
-        card: card.to_owned(),
-        said: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-    })
-}
-
-fn card(directory: &Path) -> PathBuf {
-    directory.join("card.img")
 }
 
 /// Makes `directory`, or deletes all that is in it; nobody else does so for as

@@ -22,6 +22,7 @@ use pinhole_rig::{
     checks::{self, CheckError},
     figures,
     process::{self, Mark},
+    qemu::MachineOptions,
     scene::{BoxKind, CAMERA, CameraBox, Scene, SceneOptions},
     webcam::WebcamOptions,
 };
@@ -141,7 +142,7 @@ fn run(arguments: &Arguments, progress: &Progress) -> Result<bool, CheckError> {
     let camera_box = match (&arguments.image, &arguments.firmware) {
         (Some(image), _) => BoxKind::Virtual {
             image: image.clone(),
-            icount: false,
+            machine: MachineOptions::virt_from_card(image),
         },
         (None, firmware) => BoxKind::Native(firmware.clone().unwrap_or_default()),
     };

@@ -1,15 +1,21 @@
-//! The virtual box: QEMU's `virt` machine, with a card, a network and a USB
-//! socket for the emulated webcam.
+//! The virtual box: a machine of QEMU's, with a card, a network and, on `virt`,
+//! a USB socket for the emulated webcam.
 
+mod debugger;
+mod options;
 mod qmp;
 
 use std::{
-    env, io,
+    env,
+    fs::File,
+    io,
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
+pub use debugger::{DebuggerError, Failure};
+use options::Sockets;
+pub use options::{Board, Boot, MachineOptions};
 use qmp::Qmp;
 pub use qmp::QmpError;
 use tempfile::TempDir;
@@ -19,52 +25,12 @@ use crate::process::{Mark, Process, ProcessError};
 /// Where the guest finds the host: the gateway of QEMU's user networking.
 pub const HOST_ADDRESS: &str = "10.0.2.2";
 
-/// The program that is started.
-const QEMU: &str = "qemu-system-aarch64";
 const WEBCAM_SOCKET: &str = "webcam.sock";
 const QMP_SOCKET: &str = "qmp.sock";
+const DEBUGGER_SOCKET: &str = "debugger.sock";
 const SERIAL_LOG: &str = "serial.log";
 /// How long QEMU may take until it answers, on a busy machine.
 const START_PATIENCE: Duration = Duration::from_secs(30);
-
-/// What to boot, and in what machine.
-#[derive(Clone, Debug)]
-pub struct MachineOptions {
-    /// The kernel's image.
-    pub kernel: PathBuf,
-    /// The initial file system, if the kernel needs one.
-    pub initrd: Option<PathBuf>,
-    /// The kernel's command line, behind `console=ttyAMA0`.
-    pub append: String,
-    /// A raw image that the guest sees as a virtio disk and may write to.
-    pub card: Option<PathBuf>,
-    /// Memory in MiB.
-    pub memory: u32,
-    /// Processors.
-    pub cpus: u32,
-    /// Whether the guest's time goes by the instructions it has run: with one
-    /// processor, durations then do not depend on the host's load.
-    pub icount: bool,
-    /// A directory for the console's log, of which an earlier machine's is
-    /// replaced.
-    pub work_dir: PathBuf,
-}
-
-impl MachineOptions {
-    /// A machine like a small Pi, without initrd and card.
-    pub fn new(kernel: impl Into<PathBuf>, work_dir: impl Into<PathBuf>) -> Self {
-        Self {
-            kernel: kernel.into(),
-            initrd: None,
-            append: String::new(),
-            card: None,
-            memory: 1024,
-            cpus: 2,
-            icount: false,
-            work_dir: work_dir.into(),
-        }
-    }
-}
 
 /// A virtual machine that runs. Dropping it cuts its power.
 #[derive(Debug)]
@@ -73,6 +39,7 @@ pub struct Machine {
     /// QEMU keeps the one that it was started with.
     _qmp: Qmp,
     webcam_socket: PathBuf,
+    debugger_socket: PathBuf,
     /// Sockets need a short path, of 108 bytes with their names (unix(7)), so
     /// they cannot be in any directory.
     _sockets: TempDir,
@@ -111,36 +78,51 @@ pub enum MachineError {
 }
 
 impl Machine {
-    /// Starts a machine. When this returns, a webcam can be plugged in.
+    /// Starts a machine with `card`, a raw image that the guest may write to,
+    /// in its card's slot, and its console's log in `work_dir`, where it
+    /// replaces that of an earlier machine. When this returns, a webcam can be
+    /// plugged in.
     ///
     /// # Errors
     /// When a file is missing, or QEMU cannot be started or ends at once.
-    pub fn boot(options: &MachineOptions) -> Result<Self, MachineError> {
-        let files = [
-            Some(&options.kernel),
-            options.initrd.as_ref(),
-            options.card.as_ref(),
-        ];
-        for path in files.into_iter().flatten() {
+    pub fn boot(
+        options: &MachineOptions,
+        card: Option<&Path>,
+        work_dir: &Path,
+    ) -> Result<Self, MachineError> {
+        for path in options.files().map(PathBuf::as_path).chain(card) {
             path.metadata().map_err(|source| MachineError::File {
-                path: path.clone(),
+                path: path.to_owned(),
                 source,
             })?;
         }
-        let sockets = tempfile::tempdir().map_err(|source| MachineError::Socket {
+        if let Some(log) = &options.write_log {
+            // QEMU writes into one that is there.
+            File::create(log).map_err(|source| MachineError::File {
+                path: log.clone(),
+                source,
+            })?;
+        }
+        let directory = tempfile::tempdir().map_err(|source| MachineError::Socket {
             path: env::temp_dir(),
             source,
         })?;
-        let qmp_socket = sockets.path().join(QMP_SOCKET);
-        let webcam_socket = sockets.path().join(WEBCAM_SOCKET);
+        let qmp_socket = directory.path().join(QMP_SOCKET);
+        let webcam_socket = directory.path().join(WEBCAM_SOCKET);
+        let debugger_socket = directory.path().join(DEBUGGER_SOCKET);
         let listener = qmp::listen(&qmp_socket).map_err(|source| MachineError::Socket {
             path: qmp_socket.clone(),
             source,
         })?;
+        let sockets = Sockets {
+            webcam: &webcam_socket,
+            qmp: &qmp_socket,
+            debugger: &debugger_socket,
+        };
         let process = Process::start(
             "QEMU",
-            &mut command(options, &webcam_socket, &qmp_socket),
-            &options.work_dir.join(SERIAL_LOG),
+            &mut options.command(card, &sockets),
+            &work_dir.join(SERIAL_LOG),
         )?;
         let qmp = Qmp::accept(&listener, START_PATIENCE, || process.is_running());
         let qmp = qmp.map_err(|source| MachineError::Start {
@@ -151,7 +133,8 @@ impl Machine {
             process,
             _qmp: qmp,
             webcam_socket,
-            _sockets: sockets,
+            debugger_socket,
+            _sockets: directory,
         })
     }
 
@@ -163,6 +146,14 @@ impl Machine {
     /// The console.
     pub fn console(&self) -> &Process {
         &self.process
+    }
+
+    /// Makes the kernel of a machine with one processor fail.
+    ///
+    /// # Errors
+    /// When the machine cannot be stopped where that is possible.
+    pub fn fail(&self, failure: Failure) -> Result<(), DebuggerError> {
+        debugger::fail(&self.debugger_socket, failure)
     }
 
     /// Cuts the power.
@@ -179,52 +170,6 @@ fn last_words(process: &Process) -> String {
     process.kill();
     let _ = process.wait_for(NEVER, Mark::default(), Duration::from_secs(1));
     process.lines_with("", Mark::default()).join("\n")
-}
-
-fn command(options: &MachineOptions, webcam_socket: &Path, qmp_socket: &Path) -> Command {
-    let mut command = Command::new(QEMU);
-    command
-        .args(["-M", "virt,gic-version=3", "-cpu", "cortex-a53"])
-        .args(["-accel", "tcg", "-display", "none", "-no-reboot"])
-        .args(["-smp", &options.cpus.to_string()])
-        .args(["-m", &options.memory.to_string()])
-        .args(["-serial", "stdio", "-monitor", "none"])
-        .args(["-netdev", "user,id=network"])
-        .args(["-device", "virtio-net-pci,netdev=network,romfile="])
-        .args(["-device", "virtio-rng-pci", "-device", "qemu-xhci"])
-        .arg("-chardev")
-        .arg(socket(webcam_socket, "socket,id=webcam,server=on,wait=off"))
-        .args(["-device", "usb-redir,chardev=webcam"])
-        // Behind the webcam's: QEMU makes chardevs in this order.
-        .arg("-chardev")
-        .arg(socket(qmp_socket, "socket,id=qmp,server=off"))
-        .args(["-mon", "chardev=qmp,mode=control"])
-        .arg("-kernel")
-        .arg(&options.kernel)
-        .args(["-append", &format!("console=ttyAMA0 {}", options.append)]);
-    if let Some(initrd) = &options.initrd {
-        command.arg("-initrd").arg(initrd);
-    }
-    if let Some(card) = &options.card {
-        let path = escape(card);
-        command
-            .arg("-drive")
-            .arg(format!("if=none,id=card,format=raw,file={path}"))
-            .args(["-device", "virtio-blk-pci,drive=card"]);
-    }
-    if options.icount {
-        command.args(["-icount", "shift=1"]);
-    }
-    command
-}
-
-fn socket(path: &Path, options: &str) -> String {
-    format!("{options},path={}", escape(path))
-}
-
-/// A path in a list of QEMU options, where a comma is written twice.
-fn escape(path: &Path) -> String {
-    path.to_string_lossy().replace(',', ",,")
 }
 
 /// The time in the kernel's stamp, `[    3.852653]`.
@@ -253,23 +198,25 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_that_is_missing_is_named() {
+    fn what_is_missing_is_named() {
         let work_dir = tempfile::tempdir().unwrap();
-        let options = MachineOptions::new("/nowhere/kernel", work_dir.path());
-        let error = Machine::boot(&options).unwrap_err().to_string();
-        assert!(error.contains("/nowhere/kernel"), "{error}");
+        let options = MachineOptions::virt_from_card(Path::new("/nowhere"));
+        let error = Machine::boot(&options, None, work_dir.path()).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("/nowhere/u-boot-virt.bin"), "{error}");
     }
 
     #[test]
     fn a_machine_that_cannot_start_says_why() {
         let work_dir = tempfile::tempdir().unwrap();
-        let kernel = work_dir.path().join("kernel");
-        std::fs::write(&kernel, [0; 64]).unwrap();
+        let program = work_dir.path().join("u-boot");
+        std::fs::write(&program, [0; 64]).unwrap();
         let options = MachineOptions {
             memory: 0xffff_ffff,
-            ..MachineOptions::new(kernel, work_dir.path())
+            ..MachineOptions::virt(Boot::UBoot(program))
         };
-        let error = Machine::boot(&options).unwrap_err().to_string();
+        let error = Machine::boot(&options, None, work_dir.path()).unwrap_err();
+        let error = error.to_string();
         assert!(error.contains("qemu-system-aarch64:"), "{error}");
     }
 }

@@ -1,14 +1,6 @@
-//! The whole of pinhole, end to end, with no part faked: the webcam's picture
-//! leaves an arm64 box through its own drivers and a WireGuard tunnel, and
-//! viewers see it over TLS.
+//! From power to a live picture, and what a box promises once it is there.
 
-#![allow(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "what fails here fails the test"
-)]
-
-use std::{env, fs, path::PathBuf, time::Duration};
+use std::{fs, time::Duration};
 
 use pinhole_rig::{
     checks,
@@ -19,35 +11,11 @@ use pinhole_rig::{
     webcam::WebcamOptions,
 };
 
-fn options(name: &str, camera_box: BoxKind) -> SceneOptions {
-    SceneOptions {
-        relay: given("PINHOLE_RELAY"),
-        camera_box,
-        settings: String::new(),
-        directory: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name),
-        port: 0,
-    }
-}
-
-fn given(variable: &str) -> PathBuf {
-    let value = env::var_os(variable);
-    value.map_or_else(
-        || panic!("{variable} is not set: run scripts/test"),
-        PathBuf::from,
-    )
-}
-
-fn virtual_box() -> BoxKind {
-    BoxKind::Virtual {
-        image: given("PINHOLE_IMAGE"),
-        icount: false,
-    }
-}
+use crate::{given, options, say, virtual_box};
 
 #[test]
 #[ignore = "needs the box's image: run scripts/test"]
 fn a_virtual_box_keeps_its_promises() {
-    let say = |step: &str| println!("{step}");
     let mut scene = Scene::start(&options("virtual", virtual_box()), &say).unwrap();
 
     // Without a webcam the box says so and waits.
@@ -75,7 +43,6 @@ fn a_virtual_box_keeps_its_promises() {
 #[test]
 #[ignore = "needs the firmware's binary: run scripts/test"]
 fn a_native_box_keeps_its_promises() {
-    let say = |step: &str| println!("{step}");
     let native = BoxKind::Native(given("PINHOLE_FIRMWARE"));
     let mut scene = Scene::start(&options("native", native), &say).unwrap();
     let figures = checks::frames_arrive_untouched(&scene, Duration::from_secs(5)).unwrap();
@@ -88,7 +55,6 @@ fn a_native_box_keeps_its_promises() {
 #[test]
 #[ignore = "needs the box's image: run scripts/test"]
 fn a_webcam_of_any_kind_brings_pictures_or_a_reason() {
-    let say = |step: &str| println!("{step}");
     // Small pictures: an emulated processor has to encode them.
     let settings = "\n[camera]\nwidth = 320\nheight = 240\n".to_owned();
     let options = SceneOptions {
@@ -140,7 +106,6 @@ fn exchange_webcam(scene: &mut Scene, options: WebcamOptions, wanted: &str) {
 #[test]
 #[ignore = "needs the box's image: run scripts/test"]
 fn a_bad_pinhole_toml_is_told_and_a_good_one_mends_it() {
-    let say = |step: &str| println!("{step}");
     let mut scene = Scene::start(&options("settings", virtual_box()), &say).unwrap();
     let good = scene.pinhole_toml.clone();
     for (name, text, wanted) in bad_files(&good) {
@@ -183,7 +148,6 @@ fn bad_files(good: &str) -> [(&'static str, Option<String>, &'static [&'static s
 #[test]
 #[ignore = "needs the firmware's binary: run scripts/test"]
 fn a_box_that_does_not_reach_its_relay_says_why() {
-    let say = |step: &str| println!("{step}");
     let native = BoxKind::Native(given("PINHOLE_FIRMWARE"));
     let mut scene = Scene::start(&options("strangers", native), &say).unwrap();
     let good = scene.pinhole_toml.clone();
