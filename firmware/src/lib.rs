@@ -3,14 +3,18 @@
 //! - [`init`]: pid 1 of the box, which brings the machine up and keeps the
 //!   other roles running;
 //! - [`camera`]: the camera service;
+//! - [`condition`]: what each of them tells the user;
 //! - [`config`]: the user's `pinhole.toml`;
+//! - [`contain`]: a panic that ends nothing but what panicked;
 //! - [`console`]: the log that all roles write;
 //! - [`paths`]: every path that the box touches.
 
 #![deny(unsafe_code)]
 
 pub mod camera;
+pub mod condition;
 pub mod config;
 pub mod console;
+pub mod contain;
 pub mod init;
 pub mod paths;

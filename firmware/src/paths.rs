@@ -44,6 +44,8 @@ pub const RUN: &str = "/run";
 pub const RESOLV_CONF: &str = "/run/resolv.conf";
 /// What each interface contributes to them.
 pub const NAME_SERVERS: &str = "/run/name-servers";
+/// What each worker says of itself: [`condition`](crate::condition).
+pub const CONDITIONS: &str = "/run/pinhole/conditions";
 /// Scratch space.
 pub const TMP: &str = "/tmp";
 

@@ -61,7 +61,10 @@ use self::{
     status::Status,
     uplink::Uplink,
 };
-use crate::config::Config;
+use crate::{
+    config::{Config, Problem},
+    contain::is_contained,
+};
 
 /// Connections that are served at the same time; further ones wait. The relay
 /// needs one, and one more for each of its own questions.
@@ -93,6 +96,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// A thread that panicked would leave half a service; pid 1 starts a whole one.
 fn end_with_any_panic() {
     panic::set_hook(Box::new(|panic| {
+        if is_contained() {
+            return error!("a fault in the program: {panic}");
+        }
         error!("a fault in the program, which ends it: {panic}");
         std::process::exit(101);
     }));
@@ -110,14 +116,14 @@ fn start(options: Options) -> io::Result<Infallible> {
 
 /// Brings up one part after the other, each as soon as what it needs is there.
 async fn serve(options: Options, executor: Arc<Executor<'static>>) -> io::Result<Infallible> {
-    let config = configuration(&options.config).await;
+    let (config, enrolment) = configuration(&options.config).await;
     let frames = Latest::new();
     let status = Status::new(options.source, config.camera);
     let outlet = Outlet::new(frames.clone(), status.clone());
     options.source.start(config.camera, outlet)?;
 
-    let Enrolment { address, relay, .. } = config.enrolment.clone();
-    let (tunnel, listener) = tunnel(&config.enrolment, options.tunnel).await;
+    let (tunnel, listener) = tunnel(&enrolment, options.tunnel).await;
+    let Enrolment { address, relay, .. } = enrolment;
     info!("serving on http://[{address}]:{CAMERA_PORT}");
     let uplink = Uplink::new(tunnel, relay, status.clone());
     executor.spawn(uplink.keep_up()).detach();
@@ -138,19 +144,18 @@ async fn serve(options: Options, executor: Arc<Executor<'static>>) -> io::Result
     }
 }
 
-/// The configuration, as soon as there is a good one.
-async fn configuration(path: &Path) -> Config {
+/// The configuration and its enrolment, as soon as there is one.
+async fn configuration(path: &Path) -> (Config, Enrolment) {
     let mut notice = Notice::default();
     loop {
-        match Config::read(path) {
-            Ok(config) => {
-                if !config.unknown_keys.is_empty() {
-                    let keys = config.unknown_keys.join(", ");
-                    warn!("{}: not understood and passed over: {keys}", path.display());
-                }
-                return config;
-            }
-            Err(fault) => notice.tell(fault),
+        let mut config = Config::read(path);
+        let enrolment = config.enrolment.take();
+        let problems: Vec<String> = config.problems.iter().map(Problem::to_string).collect();
+        if !problems.is_empty() {
+            notice.tell(problems.join("; "));
+        }
+        if let Some(enrolment) = enrolment {
+            return (config, enrolment);
         }
         Timer::after(RETRY).await;
     }

@@ -76,7 +76,7 @@ use self::{
     system::{Command, Event, Stop, System},
     watchdog::Watchdog,
 };
-use crate::{console, paths};
+use crate::{console, contain::is_contained, paths};
 
 /// The machine's name, also towards the DHCP server.
 pub const HOSTNAME: &str = "pinhole";
@@ -94,7 +94,10 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// initramfs): Rust's runtime opens `/dev/null` in the place of a standard
 /// stream that is closed, and aborts if it cannot.
 pub fn run() -> ! {
-    std::panic::set_hook(Box::new(|panic| reboot_after(&format!("panic: {panic}"))));
+    std::panic::set_hook(Box::new(|panic| match is_contained() {
+        true => console::write_line(Level::ERROR, "init", &format!("contained: {panic}")),
+        false => reboot_after(&format!("panic: {panic}")),
+    }));
     console::start();
     let ended = Linux::new().and_then(|mut system| live(&mut system));
     reboot_after(&format!("cannot go on: {ended:?}"))
