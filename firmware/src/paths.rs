@@ -22,6 +22,10 @@ pub const NULL: &str = "/dev/null";
 pub const PROC: &str = "/proc";
 /// The kernel's release, which names the directory of its modules.
 pub const KERNEL_RELEASE: &str = "/proc/sys/kernel/osrelease";
+/// Seconds since the kernel was started.
+pub const UPTIME: &str = "/proc/uptime";
+/// The board's name, where there is a device tree.
+pub const MODEL: &str = "/proc/device-tree/model";
 /// The machine's name.
 pub const HOSTNAME: &str = "/proc/sys/kernel/hostname";
 /// Whether the kernel drops lines that come fast through [`KERNEL_LOG`].

@@ -11,7 +11,7 @@ use std::{
 use pinhole_link::{CameraName, Frame, Latest, PublicKey, tunnel::PeerStatus};
 use smol::channel::Receiver;
 
-use crate::{registry::CameraEntry, watchers::Watchers};
+use crate::{box_status::Asked, registry::CameraEntry, watchers::Watchers};
 
 /// A box whose last handshake is older counts as offline: by then WireGuard
 /// refuses the session's keys, and a box that lives has made a new handshake
@@ -34,6 +34,7 @@ pub struct Camera {
     entry: CameraEntry,
     frames: Latest<Frame>,
     watchers: Watchers,
+    box_status: Asked,
     removed: Receiver<Infallible>,
     health: Mutex<Health>,
     handshakes: Latest<SystemTime>,
@@ -96,6 +97,7 @@ impl Camera {
             entry,
             frames: Latest::new(),
             watchers: Watchers::default(),
+            box_status: Asked::default(),
             removed,
             health: Mutex::new(Health::new()),
             handshakes: Latest::new(),
@@ -131,6 +133,11 @@ impl Camera {
     /// Which pages have its stream open.
     pub fn watchers(&self) -> &Watchers {
         &self.watchers
+    }
+
+    /// What its box says of itself.
+    pub fn box_status(&self) -> &Asked {
+        &self.box_status
     }
 
     /// The moments of the box's handshakes, as they are noticed.

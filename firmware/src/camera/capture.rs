@@ -19,7 +19,7 @@ use pinhole_link::{
 use super::{
     device::{self, Device, Node, Setting},
     encode::{EncodeError, Planes, encode},
-    negotiation::{Interval, choose, choose_interval},
+    negotiation::{Interval, Offer, choose, choose_interval},
     notice::Notice,
     outlet::Outlet,
     status::{Format, InUse, State},
@@ -44,6 +44,9 @@ const MAX_GAP: u32 = 1000;
 /// How far back in the driver's count a frame can be that comes too late: no
 /// more than there are buffers. Further back, the count began anew.
 const MAX_LATENESS: u32 = 32;
+
+/// Most of a webcam's offers that are told. They have some twenty.
+const MAX_OFFERS_TOLD: usize = 64;
 
 /// Why there are no pictures from a webcam.
 #[derive(Debug, thiserror::Error)]
@@ -267,6 +270,7 @@ impl Webcam {
             width: setting.width,
             height: setting.height,
             frames_per_second: interval.rate(),
+            offered: offered(&offers.usable),
         };
         Ok(Self {
             device,
@@ -302,6 +306,12 @@ impl Webcam {
             _ => repaired(bytes, &self.setting),
         }
     }
+}
+
+/// What a webcam can be set to, for its owner to read.
+fn offered(offers: &[Offer]) -> Vec<String> {
+    let offers = offers.iter().map(Offer::to_string);
+    offers.take(MAX_OFFERS_TOLD).collect()
 }
 
 /// The JPEG that a webcam made, copied out of its buffer and put right.

@@ -29,6 +29,7 @@ mod capture;
 mod device;
 pub mod encode;
 mod ioctl;
+mod machine;
 mod memory;
 mod negotiation;
 mod notice;

@@ -2,6 +2,8 @@
 //! for; of two formats in that size MJPG, which needs no encoding here; then
 //! the nearest rate.
 
+use std::fmt;
+
 use v4l::FourCC;
 
 use super::status::Format;
@@ -49,6 +51,22 @@ pub(super) enum IntervalOffer {
         shortest: Interval,
         longest: Interval,
     },
+}
+
+impl fmt::Display for Offer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { width, height, .. } = self;
+        write!(formatter, "{} {width}x{height}", self.format)
+    }
+}
+
+impl fmt::Display for Steps {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.min == self.max {
+            true => write!(formatter, "{}", self.min),
+            false => write!(formatter, "({} to {})", self.min, self.max),
+        }
+    }
 }
 
 impl Steps {
@@ -164,6 +182,22 @@ mod tests {
         let between = [discrete(Mjpg, 1280, 720), discrete(Mjpg, 640, 720)];
         assert_eq!(chosen(&between, 960, 720), (Mjpg, 640, 720));
         assert_eq!(choose(&[], &asked(640, 480)), None);
+    }
+
+    #[test]
+    fn an_offer_reads_as_people_write_it() {
+        let offer = discrete(Format::Mjpg, 1280, 720);
+        assert_eq!(offer.to_string(), "MJPG 1280x720");
+        let range = Steps {
+            min: 48,
+            max: 1000,
+            step: 16,
+        };
+        let offer = Offer {
+            width: range,
+            ..offer
+        };
+        assert_eq!(offer.to_string(), "MJPG (48 to 1000)x720");
     }
 
     #[test]

@@ -93,6 +93,7 @@ mod tests {
             width: 640,
             height: 480,
             frames_per_second: 15.0,
+            offered: Vec::new(),
         };
         let number = outlet.captured();
         outlet.publish(Bytes::new(), SystemTime::now(), number, &webcam);

@@ -70,6 +70,7 @@ fn draw(settings: CameraSettings, mut outlet: Outlet) -> ! {
         width: settings.width,
         height: settings.height,
         frames_per_second: settings.frames_per_second.into(),
+        offered: Vec::new(),
     };
     let interval = Duration::from_secs(1) / u32::from(settings.frames_per_second);
     let mut due = Instant::now();

@@ -9,7 +9,11 @@ use std::{
 use pinhole_link::{Frame, Latest, tunnel::Implementation};
 use serde::{Serialize, Serializer};
 
-use super::{memory, source::Source};
+use super::{
+    machine::{Machine, uptime_seconds},
+    memory,
+    source::Source,
+};
 use crate::config::CameraSettings;
 
 /// The service's status. Clones share it.
@@ -19,6 +23,7 @@ pub(super) struct Status(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     started: Instant,
+    machine: Machine,
     source: Source,
     asked: CameraSettings,
     changing: Mutex<Changing>,
@@ -65,6 +70,8 @@ pub(super) struct InUse {
     pub(super) height: u16,
     /// The rate that the source was set to.
     pub(super) frames_per_second: f64,
+    /// What it could be set to, such as "MJPG 1280x720".
+    pub(super) offered: Vec<String>,
 }
 
 /// How pictures come from their source.
@@ -93,6 +100,7 @@ impl Status {
     pub(super) fn new(source: Source, asked: CameraSettings) -> Self {
         Self(Arc::new(Shared {
             started: Instant::now(),
+            machine: Machine::of_this_box(),
             source,
             asked,
             changing: Mutex::default(),
@@ -157,6 +165,10 @@ impl Status {
         let changing = self.changing();
         serde_json::to_string_pretty(&Report {
             version: env!("CARGO_PKG_VERSION"),
+            machine: MachineReport {
+                machine: &self.0.machine,
+                uptime_seconds: uptime_seconds(),
+            },
             uptime_seconds: self.0.started.elapsed().as_secs(),
             memory_in_use_bytes: memory::in_use(),
             state: changing.state.code(),
@@ -242,6 +254,8 @@ impl fmt::Display for Format {
 #[derive(Serialize)]
 struct Report<'status> {
     version: &'static str,
+    machine: MachineReport<'status>,
+    /// Of the service; the machine has its own.
     uptime_seconds: u64,
     memory_in_use_bytes: Option<u64>,
     state: &'static str,
@@ -252,6 +266,13 @@ struct Report<'status> {
     frames: FramesReport<'status>,
     clients: usize,
     tunnel: Option<TunnelReport>,
+}
+
+#[derive(Serialize)]
+struct MachineReport<'status> {
+    #[serde(flatten)]
+    machine: &'status Machine,
+    uptime_seconds: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -297,6 +318,7 @@ mod tests {
             width: 640,
             height: 480,
             frames_per_second: 30000.0 / 1001.0,
+            offered: vec!["MJPG 640x480".to_owned()],
         }
     }
 
@@ -322,6 +344,8 @@ mod tests {
         };
         assert_eq!(report()["state"], "starting");
         assert_eq!(report()["in_use"], serde_json::Value::Null);
+        assert!(report()["machine"]["kernel"].is_string());
+        assert!(report()["machine"]["uptime_seconds"].is_number());
         status.live(webcam());
         status.captured();
         status.dropped("the JPEG has no end".to_owned());
@@ -336,6 +360,7 @@ mod tests {
         assert_eq!(live["source"], "device");
         assert_eq!(live["asked"]["frames_per_second"], 15);
         assert_eq!(live["in_use"]["format"], "MJPG");
+        assert_eq!(live["in_use"]["offered"][0], "MJPG 640x480");
         assert_eq!(live["in_use"]["device"], "HD \"Webcam\"");
         assert_eq!(live["frames"]["captured"], 1);
         assert_eq!(live["frames"]["last_dropped"], "the JPEG has no end");

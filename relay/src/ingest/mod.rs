@@ -218,7 +218,7 @@ async fn pull(
 }
 
 /// The status code of an answer's head.
-fn status(head: &[u8]) -> Result<u16, HeadError> {
+pub(crate) fn status(head: &[u8]) -> Result<u16, HeadError> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut answer = httparse::Response::new(&mut fields);
     match (answer.parse(head), answer.code) {

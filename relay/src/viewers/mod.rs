@@ -6,7 +6,8 @@
 //! | `/NAME`, `/NAME/` | a page with the live picture |
 //! | `/NAME/stream` | the pictures, as multipart |
 //! | `/NAME/snapshot.jpg` | one picture, at most a second old |
-//! | `/NAME/status.json` | how the camera is doing |
+//! | `/NAME/status.json` | how the camera is doing, as far as the relay knows |
+//! | `/NAME/box.json` | what its box says of itself |
 //! | `…/stream?page=ID`, `…/status.json?page=ID` | the same, and whether that stream is open |
 //! | `/_assets/…` | what the pages are made of |
 

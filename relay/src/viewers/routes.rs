@@ -80,8 +80,9 @@ pub(super) async fn answer(site: &Site, request: &Request) -> Answer {
             let status = Status::of(&camera, page.as_ref(), site);
             fresh(StatusCode::Ok, "application/json", status.to_json())
         }
+        "box.json" => box_status(&camera, site).await,
         _ => not_found(
-            "A camera has a page, a stream, a snapshot.jpg and a status.json, and nothing else.",
+            "A camera has a page, a stream, a snapshot.jpg, a status.json and a box.json, and nothing else.",
         ),
     })
 }
@@ -94,6 +95,18 @@ async fn snapshot(camera: &Camera) -> Response {
     let mut response = text(StatusCode::ServiceUnavailable, &cause);
     response.insert_header("Retry-After", "2");
     response
+}
+
+async fn box_status(camera: &Camera, site: &Site) -> Response {
+    let status = camera.box_status();
+    match status.now(camera, site.cameras.tunnel()).await {
+        Ok(status) => {
+            // Strings, numbers and null alone: nothing in it can fail.
+            let json = serde_json::to_string(&status).unwrap_or_default() + "\n";
+            fresh(StatusCode::Ok, "application/json", json)
+        }
+        Err(why) => text(StatusCode::ServiceUnavailable, &why.to_string()),
+    }
 }
 
 fn asset(content_type: &str, content: &str) -> Response {

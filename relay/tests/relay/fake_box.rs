@@ -21,6 +21,9 @@ use smol::{Executor, future, io::AsyncWriteExt as _};
 
 use crate::PATIENCE;
 
+/// What the box says of itself, and what it should not be saying.
+const STATUS: &str = r#"{"state": "live", "machine": {"model": "Fake"}, "secret": "yes"}"#;
+
 /// A box: the other end of the tunnel, with a camera that sends what the test
 /// publishes.
 pub(crate) struct FakeBox {
@@ -167,8 +170,14 @@ async fn serve(
         let served = async move {
             let mut stream = smol::io::BufReader::new(stream);
             let head = read_head(&mut stream, PATIENCE).await.unwrap().unwrap();
-            assert!(head.starts_with(b"GET /stream HTTP/1.0\r\n"));
             let mut stream = stream.into_inner();
+            if head.starts_with(b"GET /status.json HTTP/1.0\r\n") {
+                let answer = format!("HTTP/1.1 200 OK\r\n\r\n{STATUS}");
+                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.close().await;
+                return;
+            }
+            assert!(head.starts_with(b"GET /stream HTTP/1.0\r\n"));
             if refuses {
                 let _ = stream.write_all(b"HTTP/1.1 503 No\r\n\r\n").await;
                 return;

@@ -2,7 +2,7 @@
 
 use std::{
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use pinhole_link::{
@@ -172,6 +172,33 @@ fn a_page_learns_whether_its_own_stream_is_open() {
     drop(one);
     eventually("the loss is told", || watching("?page=one") == false);
     assert_eq!(watching("?page=two"), true);
+}
+
+#[test]
+fn a_box_speaks_for_itself_once_for_all_who_ask() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    relay.online();
+    let ask = || text(&relay.state, relay.port, "/porch/box.json");
+    let told: serde_json::Value = serde_json::from_str(&ask()).unwrap();
+    assert_eq!(told["machine"]["model"], "Fake");
+    assert_eq!(told.get("secret"), None);
+    let (before, start) = (camera.pulls(), Instant::now());
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(ask);
+        }
+    });
+    let most = 2 + start.elapsed().as_secs() as usize;
+    assert!(camera.pulls() <= before + most, "{}", camera.pulls());
+    drop(camera);
+    let gone = || {
+        let arguments = ["--write-out", "%{http_code}"];
+        let output = curl(&relay.state, relay.port, "/porch/box.json", &arguments);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    eventually("the box is missed", || gone().ends_with("503"));
+    assert!(gone().starts_with("the box "), "{}", gone());
 }
 
 #[test]

@@ -1,0 +1,172 @@
+//! What a box says of itself: board, kernel, webcam, memory.
+//!
+//! It is asked for when somebody wants to know, over the tunnel, and at most
+//! once a second, however many ask. A box is not trusted to be brief or quick,
+//! nor what it says to be fit for the public: what is passed on is what is
+//! named here.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use pinhole_link::{
+    CAMERA_PORT,
+    http::{HeadError, head::read_head},
+    tunnel::Tunnel,
+};
+use serde::{Deserialize, Serialize};
+use smol::{
+    Timer,
+    future::FutureExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    lock::Mutex,
+};
+
+use crate::{camera::Camera, ingest};
+
+/// What the relay asks of a box. HTTP/1.0, because its answer's body is simply
+/// what follows until the connection ends.
+const REQUEST: &[u8] = b"GET /status.json HTTP/1.0\r\nHost: camera\r\n\r\n";
+
+/// Longest answer that is read, in bytes. A box's is below 4 KiB.
+const MAX_ANSWER: u64 = 64 << 10;
+
+/// How long a box may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long an answer, or the lack of one, counts as the present.
+const MAX_AGE: Duration = Duration::from_secs(1);
+
+/// What a box says. Other versions say more, or less; times are seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BoxStatus {
+    /// The firmware's version.
+    version: Option<String>,
+    /// What the box is.
+    machine: Option<Machine>,
+    /// Of the camera service.
+    uptime_seconds: Option<u64>,
+    memory_in_use_bytes: Option<u64>,
+    /// A word for programs, such as `live`.
+    state: Option<String>,
+    /// The same for people.
+    reason: Option<String>,
+    /// The webcam and its setting.
+    in_use: Option<InUse>,
+    frames: Option<Frames>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Machine {
+    /// The board.
+    model: Option<String>,
+    kernel: Option<String>,
+    system: Option<String>,
+    image_built: Option<String>,
+    uptime_seconds: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct InUse {
+    device: Option<String>,
+    format: Option<String>,
+    width: Option<u16>,
+    height: Option<u16>,
+    frames_per_second: Option<f64>,
+    #[serde(default)]
+    offered: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Frames {
+    captured: Option<u64>,
+    lost: Option<u64>,
+    dropped: Option<u64>,
+    last_dropped: Option<String>,
+    sent: Option<u64>,
+}
+
+/// Why a box's word could not be had, in words for a viewer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum BoxStatusError {
+    /// The box did not take the connection, or it broke off.
+    #[error("the box cannot be reached: {0}")]
+    Connection(io::ErrorKind),
+    /// The box was too slow.
+    #[error("the box has not answered for {} s", PATIENCE.as_secs())]
+    TimedOut,
+    /// The box does not know the question.
+    #[error("the box answered with HTTP status {0}")]
+    Refused(u16),
+    /// The answer is not what a box says.
+    #[error("the box's answer makes no sense: {0}")]
+    Answer(String),
+}
+
+/// The last answer, or that there was none.
+type Answer = (Instant, Result<BoxStatus, BoxStatusError>);
+
+/// Asks one box, for all who want to know.
+#[derive(Debug, Default)]
+pub struct Asked(Mutex<Option<Answer>>);
+
+impl Asked {
+    /// What `camera`'s box says now.
+    ///
+    /// # Errors
+    /// See [`BoxStatusError`].
+    pub async fn now(&self, camera: &Camera, tunnel: &Tunnel) -> Result<BoxStatus, BoxStatusError> {
+        // Whoever waits here for another's question gets its answer.
+        let mut last = self.0.lock().await;
+        if let Some((at, answer)) = &*last
+            && at.elapsed() < MAX_AGE
+        {
+            return answer.clone();
+        }
+        let too_late = async {
+            Timer::after(PATIENCE).await;
+            Err(BoxStatusError::TimedOut)
+        };
+        let answer = ask(camera, tunnel).or(too_late).await;
+        *last = Some((Instant::now(), answer.clone()));
+        answer
+    }
+}
+
+async fn ask(camera: &Camera, tunnel: &Tunnel) -> Result<BoxStatus, BoxStatusError> {
+    let broken = |error: io::Error| BoxStatusError::Connection(error.kind());
+    let nonsense = |error: HeadError| BoxStatusError::Answer(error.to_string());
+    let connection = tunnel.connect(camera.address(), CAMERA_PORT).await;
+    let mut connection = BufReader::new(connection.map_err(broken)?);
+    connection.write_all(REQUEST).await.map_err(broken)?;
+    connection.flush().await.map_err(broken)?;
+    let head = read_head(&mut connection, PATIENCE).await;
+    let head = head.map_err(nonsense)?.unwrap_or_default();
+    match ingest::status(&head).map_err(nonsense)? {
+        200 => {}
+        other => return Err(BoxStatusError::Refused(other)),
+    }
+    let mut body = Vec::new();
+    let mut bounded = connection.take(MAX_ANSWER);
+    bounded.read_to_end(&mut body).await.map_err(broken)?;
+    serde_json::from_slice(&body).map_err(|error| BoxStatusError::Answer(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_named_here_is_not_passed_on() {
+        let said = r#"{"state": "live", "network": "MyHome", "machine": {"kernel": "6.12", "serial": "1"}}"#;
+        let status: BoxStatus = serde_json::from_str(said).unwrap();
+        let told = serde_json::to_string(&status).unwrap();
+        assert!(told.contains(r#""state":"live""#), "{told}");
+        assert!(told.contains(r#""kernel":"6.12""#), "{told}");
+        assert!(
+            !told.contains("MyHome") && !told.contains("serial"),
+            "{told}"
+        );
+    }
+}
