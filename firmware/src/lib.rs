@@ -4,6 +4,7 @@
 //!   other roles running;
 //! - [`camera`]: the camera service;
 //! - [`condition`]: what each of them tells the user;
+//! - [`network`]: the network, by cable and by Wi-Fi;
 //! - [`config`]: the user's `pinhole.toml`;
 //! - [`contain`]: a panic that ends nothing but what panicked;
 //! - [`console`]: the log that all roles write;
@@ -17,4 +18,5 @@ pub mod config;
 pub mod console;
 pub mod contain;
 pub mod init;
+pub mod network;
 pub mod paths;

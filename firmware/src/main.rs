@@ -3,17 +3,18 @@
 
 use std::{env, fmt::Display, path::Path, process::ExitCode};
 
-use pinhole::{camera, console, init};
+use pinhole::{camera, console, init, network};
 use tracing::Level;
 
 const HELP: &str = "\
 pinhole: the program of the camera box
 
 As process 1 it starts the machine and takes no arguments.
-As udhcpc-event it applies what busybox's udhcpc has learned.
+As udhcpc-event it hands on what busybox's udhcpc has learned.
 
 Usage:
   pinhole camera [options]    see pinhole camera --help
+  pinhole network [options]   see pinhole network --help
   pinhole --help
   pinhole --version
 ";
@@ -39,15 +40,15 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Some("camera") => camera::run(arguments),
+        Some("network") => exit_code("network", network::run(arguments)),
         other => usage_error(other),
     }
 }
 
-/// What udhcpc calls; pid 1 names the interface too.
-fn dhcp_event(arguments: env::ArgsOs) -> Result<(), init::dhcp::Error> {
-    let mut words = arguments.map(|word| word.to_string_lossy().into_owned());
-    let event = words.next().unwrap_or_default();
-    init::dhcp::run(&event, words.next(), |name| env::var(name).ok())
+/// What udhcpc calls.
+fn dhcp_event(mut arguments: env::ArgsOs) -> Result<(), network::DhcpEventError> {
+    let event = arguments.next().unwrap_or_default();
+    network::run_dhcp_event(&event.to_string_lossy(), |name| env::var(name).ok())
 }
 
 /// 0, or 1 with one line in which the role says what went wrong.

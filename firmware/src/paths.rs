@@ -33,6 +33,9 @@ pub const KERNEL_LOG_LIMIT: &str = "/proc/sys/kernel/printk_devkmsg";
 /// What Ctrl-Alt-Del does: reset at once (1), or SIGINT to pid 1 (0).
 pub const CTRL_ALT_DEL: &str = "/proc/sys/kernel/ctrl-alt-del";
 
+/// The kernel's settings for the network, by family of protocols.
+pub const NETWORK_SETTINGS: &str = "/proc/sys/net";
+
 /// The kernel's devices and drivers.
 pub const SYS: &str = "/sys";
 /// All devices, as the tree in which they are attached.
@@ -46,10 +49,17 @@ pub const INTERFACES: &str = "/sys/class/net";
 pub const RUN: &str = "/run";
 /// Name servers; the image's `/etc/resolv.conf` points here.
 pub const RESOLV_CONF: &str = "/run/resolv.conf";
-/// What each interface contributes to them.
-pub const NAME_SERVERS: &str = "/run/name-servers";
 /// What each worker says of itself: [`condition`](crate::condition).
 pub const CONDITIONS: &str = "/run/pinhole/conditions";
+/// What the network's programs need: configurations and sockets, for root only.
+pub const NETWORK: &str = "/run/pinhole/network";
+/// Where the DHCP clients' events go.
+pub const DHCP_EVENTS: &str = "/run/pinhole/network/dhcp-events";
+/// Control sockets of `wpa_supplicant`, by interface.
+pub const SUPPLICANT_CONTROL: &str = "/run/pinhole/network/wpa_supplicant";
+/// Time servers that networks offer: a file for each interface, one address a
+/// line.
+pub const TIME_SERVERS: &str = "/run/pinhole/time-servers";
 /// Scratch space.
 pub const TMP: &str = "/tmp";
 
@@ -62,3 +72,5 @@ pub const MODULES: &str = "/lib/modules";
 pub const DHCP_CLIENT: &str = "/sbin/udhcpc";
 /// What the DHCP client calls at each event: the firmware by another name.
 pub const DHCP_EVENT: &str = "/usr/libexec/pinhole/udhcpc-event";
+/// Joins Wi-Fi networks.
+pub const SUPPLICANT: &str = "/usr/sbin/wpa_supplicant";

@@ -24,6 +24,7 @@ use nix::{
     kmod::{ModuleInitFlags, finit_module},
     libc,
     mount::MsFlags,
+    net::if_::if_nametoindex,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         reboot::{RebootMode, reboot},
@@ -39,14 +40,13 @@ use nix::{
 use tracing::Level;
 
 use super::{
-    netlink,
     system::{
         Command, Event, Exit, MAX_FILE, Mount, ProcessId, Restrictions, Signal, Stop, System, Whom,
     },
     uevent,
     watchdog_device::WatchdogDevice,
 };
-use crate::paths;
+use crate::{network::netlink, paths};
 
 /// Largest message about a device: the kernel's `UEVENT_BUFFER_SIZE` and a path.
 const UEVENT_LEN: usize = 8192;
@@ -287,8 +287,8 @@ impl System for Linux {
         )?)
     }
 
-    fn set_interface_up(&mut self, name: &str) -> io::Result<()> {
-        netlink::set_up(name)
+    fn set_loopback_up(&mut self) -> io::Result<()> {
+        netlink::set_up(if_nametoindex("lo")?)
     }
 
     fn spawn(&mut self, command: &Command) -> io::Result<ProcessId> {

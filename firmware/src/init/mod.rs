@@ -8,8 +8,8 @@
 //! 4. **clock**: forward to the latest time that is known ([`clock`], [`state`]);
 //! 5. **the user's partition** on `/boot`, found beside the root ([`partitions`]);
 //! 6. **modules** that the devices ask for, and WireGuard ([`modules`]);
-//! 7. **network**: DHCP on each Ethernet interface ([`network`], [`dhcp`]);
-//! 8. **camera**: `pinhole camera`, started again whenever it ends ([`supervise`]).
+//! 7. **workers**: `pinhole network` and `pinhole camera`, each started again
+//!    whenever it ends ([`supervise`]).
 //!
 //! What fails is logged and passed over: a box with half its parts can still
 //! say on its console what is wrong. Nothing here ever reboots because the
@@ -23,7 +23,7 @@
 //! # Lines on the console
 //!
 //! People and tests wait for these; they stay as they are. Each stands behind
-//! the kernel's uptime stamp and `pinhole: init: ` (DHCP's: `pinhole: network: `).
+//! the kernel's uptime stamp and `pinhole: init: `; the workers have their own.
 //!
 //! | line | when |
 //! |---|---|
@@ -36,24 +36,16 @@
 //! | `watchdog: started, 15 s` | it runs since step 1, or, if its driver is a module, since now |
 //! | `watchdog: none: /dev/watchdog: No such file…` | this machine has none that works: a hang lasts |
 //! | `watchdog: off (pinhole_watchdog=off)` | the kernel's command line forbids it |
-//! | `udhcpc on eth0: started (pid 57)` | a wired interface is there |
-//! | `eth0 up, address 10.0.2.15/24, gateway 10.0.2.2, name servers 10.0.2.3` | DHCP gave a lease (`pinhole: network: `) |
-//! | `eth0 has no address` | DHCP gave none, or took it back (`pinhole: network: `) |
-//! | `network: eth0 is gone` | it was unplugged |
-//! | `camera: started (pid 58)` | |
-//! | `camera: exited (code 1); next start in 2 s` | or `(signal 9)`; also of `udhcpc on eth0` |
+//! | `camera: started (pid 58)` | and `network: …` |
+//! | `camera: exited (code 1); next start in 2 s` | or `(signal 9)` |
 //! | `stopping: reboot` | or `power off`: somebody asked for it |
 //! | `panic: …; reboot in 10 s` | a fault in pid 1 |
 
 pub mod clock;
-pub mod dhcp;
 pub mod linux;
 mod log;
 pub mod modules;
 pub mod mounts;
-mod name_servers;
-mod netlink;
-pub mod network;
 pub mod partitions;
 mod shutdown;
 pub mod state;
@@ -84,6 +76,9 @@ pub const HOSTNAME: &str = "pinhole";
 /// How long the message of a panic can be read before the reboot. The same as
 /// the kernel's own (`panic=10`).
 const PANIC_PAUSE: Duration = Duration::from_secs(10);
+
+/// The other roles of this program, in the order in which they are started.
+const WORKERS: [&str; 2] = ["network", "camera"];
 
 /// The longest wait when nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -135,8 +130,9 @@ pub fn live(system: &mut impl System) -> io::Result<()> {
     log::info(system, &format!("modules: {} loaded", modules.loaded()));
     watchdog.settle(system);
     let mut supervisor = Supervisor::default();
-    network::look_around(system, &mut supervisor);
-    supervisor.keep(system, "camera", camera());
+    for worker in WORKERS {
+        supervisor.keep(system, worker, command(worker));
+    }
 
     loop {
         let due = clock
@@ -149,13 +145,8 @@ pub fn live(system: &mut impl System) -> io::Result<()> {
         match system.wait(timeout) {
             Event::Exited(process, exit) => supervisor.ended(system, process, exit),
             Event::DeviceAdded(modalias) => modules.load_for(system, &modalias),
-            Event::InterfaceAdded(name) => network::interface_added(system, &mut supervisor, &name),
-            Event::InterfaceRemoved(name) => {
-                network::interface_removed(system, &mut supervisor, &name);
-            }
             Event::DevicesLost => {
                 load_for_all_devices(system, &mut modules, &mut watchdog);
-                network::look_around(system, &mut supervisor);
             }
             Event::StopAsked(stop) => {
                 // It goes on counting: a machine that cannot stop is reset.
@@ -184,7 +175,7 @@ fn apply_settings(system: &mut impl System) {
             log::warn(system, &format!("settings: {path}: {error}"));
         }
     }
-    if let Err(error) = system.set_interface_up("lo") {
+    if let Err(error) = system.set_loopback_up() {
         log::warn(system, &format!("settings: loopback: {error}"));
     }
 }
@@ -197,10 +188,10 @@ fn load_for_all_devices(system: &mut impl System, modules: &mut Modules, watchdo
     }
 }
 
-fn camera() -> Command {
+fn command(worker: &str) -> Command {
     Command {
         program: paths::OWN_PROGRAM,
-        arguments: ["camera", "--config", paths::CONFIGURATION]
+        arguments: [worker, "--config", paths::CONFIGURATION]
             .map(str::to_owned)
             .to_vec(),
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     log,
-    system::{Command, Exit, ProcessId, Signal, System, Whom},
+    system::{Command, Exit, ProcessId, System},
 };
 
 /// The first pause before a new start. It doubles with each early end.
@@ -53,18 +53,6 @@ impl Supervisor {
         self.workers.push(worker);
     }
 
-    /// Ends a process and forgets it. Returns whether there was one of that
-    /// name.
-    pub fn release(&mut self, system: &mut impl System, name: &str) -> bool {
-        let Some(place) = self.workers.iter().position(|worker| worker.name == name) else {
-            return false;
-        };
-        if let Phase::Runs { process, .. } = self.workers.remove(place).phase {
-            system.signal(Whom::Process(process), Signal::Terminate);
-        }
-        true
-    }
-
     /// Takes note that a process has ended. Orphans, which are none of ours,
     /// end without a word.
     pub fn ended(&mut self, system: &mut impl System, process: ProcessId, exit: Exit) {
@@ -95,14 +83,6 @@ impl Supervisor {
             Phase::Runs { .. } => None,
         });
         pauses.min()
-    }
-
-    /// The names of all, running or not.
-    pub fn names(&self) -> Vec<String> {
-        self.workers
-            .iter()
-            .map(|worker| worker.name.clone())
-            .collect()
     }
 
     /// How many processes run.

@@ -56,8 +56,8 @@ pub trait System {
     fn modaliases(&mut self) -> Vec<String>;
     /// Loads one kernel module from a file.
     fn load_module(&mut self, file: &Path) -> io::Result<()>;
-    /// Sets a network interface up.
-    fn set_interface_up(&mut self, name: &str) -> io::Result<()>;
+    /// Sets the loopback interface up.
+    fn set_loopback_up(&mut self) -> io::Result<()>;
 
     /// Starts a program.
     fn spawn(&mut self, command: &Command) -> io::Result<ProcessId>;
@@ -133,12 +133,7 @@ pub enum Event {
     Exited(ProcessId, Exit),
     /// The kernel found a device and asks for a driver by this modalias.
     DeviceAdded(String),
-    /// A network interface appeared.
-    InterfaceAdded(String),
-    /// A network interface is gone.
-    InterfaceRemoved(String),
-    /// The kernel reported more than the socket could hold: some of the three
-    /// above were lost.
+    /// The kernel reported more than the socket could hold: devices were lost.
     DevicesLost,
     /// Somebody asks for the machine to stop.
     StopAsked(Stop),

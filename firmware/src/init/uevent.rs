@@ -14,10 +14,8 @@ pub fn parse(message: &[u8]) -> Option<Event> {
         let variable = variables.iter().find(|(key, _)| *key == name);
         variable.map(|(_, value)| (*value).to_owned())
     };
-    match (value("ACTION")?.as_str(), value("SUBSYSTEM")?.as_str()) {
-        ("add", "net") => value("INTERFACE").map(Event::InterfaceAdded),
-        ("remove", "net") => value("INTERFACE").map(Event::InterfaceRemoved),
-        ("add", _) => value("MODALIAS").map(Event::DeviceAdded),
+    match value("ACTION")?.as_str() {
+        "add" => value("MODALIAS").map(Event::DeviceAdded),
         _ => None,
     }
 }
@@ -38,27 +36,12 @@ mod tests {
     }
 
     #[test]
-    fn interfaces_come_and_go() {
-        let message = |action: &str| {
-            format!("{action}@/x\0ACTION={action}\0SUBSYSTEM=net\0INTERFACE=eth0\0").into_bytes()
-        };
-        assert_eq!(
-            parse(&message("add")),
-            Some(Event::InterfaceAdded("eth0".into()))
-        );
-        assert_eq!(
-            parse(&message("remove")),
-            Some(Event::InterfaceRemoved("eth0".into()))
-        );
-        assert_eq!(parse(&message("change")), None);
-    }
-
-    #[test]
     fn anything_else_is_nothing() {
-        let messages: [&[u8]; 5] = [
+        let messages: [&[u8]; 6] = [
             b"",
             b"\0\0\0",
             b"add@/x\0ACTION=add\0SUBSYSTEM=block\0",
+            b"remove@/x\0ACTION=remove\0SUBSYSTEM=usb\0MODALIAS=usb:v046Dp0825d0012\0",
             b"add@/x\0ACTION=\xFF\0SUBSYSTEM=net\0INTERFACE=eth0\0",
             b"libudev\0\xFE\xED\xCA\xFE",
         ];

@@ -50,8 +50,8 @@ fn a_program_that_cannot_be_started_is_tried_again() {
     Rehearsal::machine()
         .program_fails("/proc/self/exe")
         .play(2)
-        .expect_after(
-            "udhcpc on eth0: started",
+        .expect_with(
+            &["camera", "-- "],
             "spawn /proc/self/exe camera --config /boot/pinhole.toml
         WARN: camera: /proc/self/exe cannot be started: entity not found; next start in 1 s
         -- 1 s

@@ -21,11 +21,11 @@ fn what_is_plugged_in_later_gets_its_driver_once() {
 
 #[test]
 fn lost_messages_are_made_up_for() {
-    let machine = Rehearsal::machine().at(10, Event::DevicesLost);
+    let machine = Rehearsal::machine().overhears(10, "usb:v0BDAp8153d3000");
     machine.play(20).expect_after(
         "camera: started",
         "-- 10 s
-        up eth0",
+        load /lib/modules/6.1.0/net/r8152.ko",
     );
 }
 

@@ -9,7 +9,6 @@ mod rehearsal;
 mod camera_crashes;
 mod clock_floor;
 mod devices_come_and_go;
-mod network_comes_and_goes;
 mod normal_boot;
 mod parts_missing;
 mod power_cut;

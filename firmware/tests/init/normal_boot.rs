@@ -27,9 +27,8 @@ fn a_whole_machine_comes_up_in_the_order_that_is_promised() {
         load /lib/modules/6.1.0/net/wireguard.ko
         INFO: modules: 4 loaded
         INFO: watchdog: started, 15 s
-        up eth0
-        spawn /sbin/udhcpc -f -i eth0 -s /usr/libexec/pinhole/udhcpc-event -x hostname:pinhole -t 4 -T 2 -A 5
-        INFO: udhcpc on eth0: started (pid 101)
+        spawn /proc/self/exe network --config /boot/pinhole.toml
+        INFO: network: started (pid 101)
         spawn /proc/self/exe camera --config /boot/pinhole.toml
         INFO: camera: started (pid 102)",
     );

@@ -16,9 +16,8 @@ fn no_boot_partition() {
         load /lib/modules/6.1.0/net/wireguard.ko
         INFO: modules: 4 loaded
         INFO: watchdog: started, 15 s
-        up eth0
-        spawn /sbin/udhcpc -f -i eth0 -s /usr/libexec/pinhole/udhcpc-event -x hostname:pinhole -t 4 -T 2 -A 5
-        INFO: udhcpc on eth0: started (pid 101)
+        spawn /proc/self/exe network --config /boot/pinhole.toml
+        INFO: network: started (pid 101)
         spawn /proc/self/exe camera --config /boot/pinhole.toml
         INFO: camera: started (pid 102)",
     );
@@ -48,7 +47,7 @@ fn a_machine_with_next_to_nothing_still_starts_the_camera() {
         WARN: boot partition: none, the card has no partition 1
         INFO: modules: 0 loaded
         WARN: watchdog: none: /dev/watchdog: entity not found
-        WARN: network: /sys/class/net: entity not found
-        INFO: camera: started (pid 101)",
+        INFO: network: started (pid 101)
+        INFO: camera: started (pid 102)",
     );
 }

@@ -36,7 +36,8 @@ pub(crate) struct Rehearsal {
     clock: Duration,
     uptime: Duration,
     script: VecDeque<(Duration, Event)>,
-    lost: Option<(Duration, &'static str)>,
+    /// What is plugged in while the kernel's messages are lost.
+    unheard: Option<(Duration, &'static str)>,
     end: Duration,
     next_process: ProcessId,
     stopping: bool,
@@ -75,7 +76,7 @@ impl Rehearsal {
             clock: Duration::ZERO,
             uptime: Duration::ZERO,
             script: VecDeque::new(),
-            lost: None,
+            unheard: None,
             end: Duration::ZERO,
             next_process: 101,
             stopping: false,
@@ -107,7 +108,6 @@ impl Rehearsal {
                  net/r8152.ko:\n\
                  net/wireguard.ko:\n",
             )
-            .interface("eth0")
     }
 
     pub(crate) fn file(mut self, path: &str, text: &str) -> Self {
@@ -119,14 +119,6 @@ impl Rehearsal {
     pub(crate) fn without(mut self, path: &str) -> Self {
         self.files.retain(|file, _| !file.starts_with(path));
         self
-    }
-
-    pub(crate) fn interface(self, name: &str) -> Self {
-        self.file(&format!("/sys/class/net/{name}/type"), "1\n")
-            .file(
-                &format!("/sys/class/net/{name}/device/modalias"),
-                "virtio:d1\n",
-            )
     }
 
     pub(crate) fn clock_shows(mut self, seconds: u64) -> Self {
@@ -197,10 +189,10 @@ impl Rehearsal {
         self
     }
 
-    /// An interface goes at an uptime in seconds, and the kernel's word of it
-    /// is lost among others.
-    pub(crate) fn loses(mut self, seconds: u64, interface: &'static str) -> Self {
-        self.lost = Some((Duration::from_secs(seconds), interface));
+    /// A device is plugged in at an uptime in seconds, and the kernel's word of
+    /// it is lost among others.
+    pub(crate) fn overhears(mut self, seconds: u64, modalias: &'static str) -> Self {
+        self.unheard = Some((Duration::from_secs(seconds), modalias));
         self.at(seconds, Event::DevicesLost)
     }
 
@@ -413,7 +405,10 @@ impl System for Rehearsal {
     }
 
     fn modaliases(&mut self) -> Vec<String> {
-        self.modaliases.clone()
+        let is_there = |(since, _): &&(Duration, _)| *since <= self.uptime;
+        let unheard = self.unheard.iter().filter(is_there);
+        let unheard = unheard.map(|(_, modalias)| (*modalias).to_owned());
+        self.modaliases.iter().cloned().chain(unheard).collect()
     }
 
     fn load_module(&mut self, file: &Path) -> io::Result<()> {
@@ -425,8 +420,8 @@ impl System for Rehearsal {
         fail_if_listed(&self.modules_that_fail, name)
     }
 
-    fn set_interface_up(&mut self, name: &str) -> io::Result<()> {
-        self.note(format!("up {name}"));
+    fn set_loopback_up(&mut self) -> io::Result<()> {
+        self.note("up lo".into());
         Ok(())
     }
 
@@ -462,10 +457,6 @@ impl System for Rehearsal {
             Some((when, _)) if *when <= wakes && (*when <= self.end || self.stopping) => {
                 let (when, event) = self.script.pop_front().unwrap();
                 self.uptime = self.uptime.max(when);
-                if let Some((_, interface)) = self.lost.take_if(|(lost, _)| *lost <= self.uptime) {
-                    let directory = Path::new("/sys/class/net").join(interface);
-                    self.files.retain(|file, _| !file.starts_with(&directory));
-                }
                 self.stopping |= matches!(event, Event::StopAsked(_));
                 event
             }

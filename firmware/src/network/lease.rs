@@ -1,26 +1,19 @@
-//! What the DHCP client learns, applied: the role `udhcpc-event`.
-//!
-//! Busybox's `udhcpc` calls it with one argument, what happened, and the
-//! server's answer in environment variables (busybox's networking/udhcp/dhcpc.c,
-//! `fill_envp`). The answer comes from the network, so it is parsed into a
-//! [`Lease`] and nothing else of it is used.
+//! What a DHCP server lets an interface have, as busybox's `udhcpc` tells it:
+//! in environment variables (busybox's networking/udhcp/dhcpc.c, `fill_envp`).
+//! It comes from the network, so it is parsed into a [`Lease`] and nothing else
+//! of it is used.
 
-use std::{io, net::Ipv4Addr};
+use std::net::Ipv4Addr;
 
-use nix::libc;
-use tracing::info;
+use serde::{Deserialize, Serialize};
 
-use super::{
-    name_servers::{self, NameServers},
-    netlink,
-};
-use crate::paths;
+/// The most name servers and time servers that are taken. The resolver knows
+/// no more (`MAXNS` of resolv.h).
+const MAX_SERVERS: usize = 3;
 
-/// Whose lines these are on the console.
-const TARGET: &str = "network";
-/// What went wrong with an event.
+/// Why an answer cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum LeaseError {
     /// A variable is not there.
     #[error("DHCP event without {0}: this program is for udhcpc to call")]
     Missing(&'static str),
@@ -32,86 +25,30 @@ pub enum Error {
         /// What it says, the beginning of it.
         value: String,
     },
-    /// The kernel would not take an address or a route.
-    #[error("{interface}: cannot set {what}: {source}")]
-    Kernel {
-        /// On which interface.
-        interface: String,
-        /// What it would not take.
-        what: &'static str,
-        /// Why.
-        source: io::Error,
-    },
-    /// The list of name servers could not be written.
-    #[error("cannot write {path}: {0}", path = paths::RESOLV_CONF)]
-    NameServers(#[source] io::Error),
 }
 
 /// What a DHCP server lets an interface have.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    address: Ipv4Addr,
-    prefix_length: u8,
-    router: Option<Ipv4Addr>,
-    name_servers: Vec<Ipv4Addr>,
-}
-
-/// Applies one event: `variable` gives the environment. The interface is the
-/// environment's, unless the caller names one: pid 1, when it is gone.
-///
-/// # Errors
-/// When the answer is not one that can be used, or cannot be applied.
-pub fn run(
-    event: &str,
-    interface: Option<String>,
-    variable: impl Fn(&'static str) -> Option<String>,
-) -> Result<(), Error> {
-    let interface = interface
-        .or_else(|| variable("interface"))
-        .filter(|name| is_interface_name(name))
-        .ok_or(Error::Missing("interface"))?;
-    let on_interface = |what| {
-        let interface = interface.clone();
-        move |source| Error::Kernel {
-            interface,
-            what,
-            source,
-        }
-    };
-    match event {
-        // The client starts, or its lease has ended or was refused.
-        "deconfig" => {
-            match netlink::remove_addresses(&interface) {
-                // With the interface its addresses are gone.
-                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {}
-                removed => removed.map_err(on_interface("no address"))?,
-            }
-            set_name_servers(&interface, &[])?;
-            info!(target: TARGET, "{interface} has no address");
-        }
-        "bound" | "renew" => {
-            let lease = Lease::parse(variable)?;
-            netlink::set_address(&interface, lease.address, lease.prefix_length)
-                .map_err(on_interface("address"))?;
-            if let Some(router) = lease.router {
-                netlink::set_default_route(&interface, router)
-                    .map_err(on_interface("default route"))?;
-            }
-            set_name_servers(&interface, &lease.name_servers)?;
-            // A renewal of the same would be a line every few minutes.
-            if event == "bound" {
-                info!(target: TARGET, "{interface} up, {lease}");
-            }
-        }
-        // `nak` and `leasefail` say only that the client tries again.
-        _ => {}
-    }
-    Ok(())
+    /// The interface's address.
+    pub address: Ipv4Addr,
+    /// Bits of the network's part of it.
+    pub prefix_length: u8,
+    /// The way to everywhere.
+    pub router: Option<Ipv4Addr>,
+    /// Who answers for names.
+    pub name_servers: Vec<Ipv4Addr>,
+    /// Who tells the time (NTP, option 42).
+    pub time_servers: Vec<Ipv4Addr>,
 }
 
 impl Lease {
-    fn parse(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, Error> {
-        let address: Ipv4Addr = parse_one(&variable, "ip")?.ok_or(Error::Missing("ip"))?;
+    /// Reads an answer; `variable` gives the environment.
+    ///
+    /// # Errors
+    /// When there is no address in it that a host can have.
+    pub fn parse(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, LeaseError> {
+        let address: Ipv4Addr = parse_one(&variable, "ip")?.ok_or(LeaseError::Missing("ip"))?;
         if !is_host(address) {
             return Err(wrong("ip", &address.to_string()));
         }
@@ -123,7 +60,8 @@ impl Lease {
             address,
             prefix_length,
             router: hosts(&variable, "router").next(),
-            name_servers: hosts(&variable, "dns").take(name_servers::MAX).collect(),
+            name_servers: hosts(&variable, "dns").take(MAX_SERVERS).collect(),
+            time_servers: hosts(&variable, "ntpsrv").take(MAX_SERVERS).collect(),
         })
     }
 }
@@ -151,7 +89,7 @@ impl std::fmt::Display for Lease {
 fn parse_one(
     variable: &impl Fn(&'static str) -> Option<String>,
     name: &'static str,
-) -> Result<Option<Ipv4Addr>, Error> {
+) -> Result<Option<Ipv4Addr>, LeaseError> {
     let parse = |value: String| value.trim().parse().map_err(|_| wrong(name, &value));
     variable(name).map(parse).transpose()
 }
@@ -196,29 +134,16 @@ fn prefix_length_of_class(address: Ipv4Addr) -> u8 {
     }
 }
 
-fn wrong(name: &'static str, value: &str) -> Error {
+fn wrong(name: &'static str, value: &str) -> LeaseError {
     let value = value.chars().take(40).collect();
-    Error::Wrong { name, value }
-}
-
-fn set_name_servers(interface: &str, servers: &[Ipv4Addr]) -> Result<(), Error> {
-    NameServers::of_box()
-        .set(interface, servers)
-        .map_err(Error::NameServers)
-}
-
-/// A name that is also one of a file: `dev_valid_name` in the kernel's
-/// net/core/dev.c, but for its `:`, which only old aliases have.
-fn is_interface_name(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'/' && byte != b':';
-    (1..16).contains(&name.len()) && name.bytes().all(allowed) && name != "." && name != ".."
+    LeaseError::Wrong { name, value }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(variables: &[(&str, &str)]) -> Result<Lease, Error> {
+    fn parse(variables: &[(&str, &str)]) -> Result<Lease, LeaseError> {
         Lease::parse(|name| {
             let found = variables.iter().find(|(key, _)| *key == name);
             found.map(|(_, value)| (*value).to_owned())
@@ -232,8 +157,10 @@ mod tests {
             ("subnet", "255.255.255.0"),
             ("router", "10.0.2.2 10.0.2.9"),
             ("dns", "10.0.2.3 bad 0.0.0.0 8.8.8.8 9.9.9.9 1.1.1.1"),
+            ("ntpsrv", "10.0.2.4 ::1"),
         ])
         .unwrap();
+        assert_eq!(lease.time_servers, [Ipv4Addr::new(10, 0, 2, 4)]);
         assert_eq!(
             lease.to_string(),
             "address 10.0.2.15/24, gateway 10.0.2.2, name servers 10.0.2.3 8.8.8.8 9.9.9.9"
@@ -269,22 +196,5 @@ mod tests {
             let error = parse(variables).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }
-    }
-
-    #[test]
-    fn an_interface_is_no_path() {
-        for bad in [
-            "",
-            ".",
-            "..",
-            "a/b",
-            "../x",
-            "a b",
-            "sixteen_letters_",
-            "\u{e4}",
-        ] {
-            assert!(!is_interface_name(bad), "{bad:?}");
-        }
-        assert!(is_interface_name("enp1s0") && is_interface_name("eth0.5"));
     }
 }
