@@ -138,8 +138,10 @@ impl Interfaces {
 
     fn publish(&mut self, actions: &mut Vec<Action>) {
         let conditions = self.conditions_now();
-        let is_early = conditions.is_empty() && !self.is_patience_over;
-        if self.conditions.as_ref() != Some(&conditions) && !is_early {
+        // At start, nothing is no news.
+        let is_early = self.conditions.is_none() && !self.is_patience_over;
+        let is_news = self.conditions.as_ref() != Some(&conditions);
+        if is_news && !(is_early && conditions.is_empty()) {
             self.conditions = Some(conditions.clone());
             actions.push(Action::Publish(conditions));
         }
