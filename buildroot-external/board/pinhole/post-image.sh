@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Makes the card: Buildroot's post-image hook. $1 is the directory with what was built.
+set -euo pipefail
+
+binaries=$1
+board=$(dirname "$0")
+images=$(realpath "$board/../../../images")
+work="$BUILD_DIR/pinhole-card"
+
+rm -rf "$work"
+mkdir -p "$work/files" "$work/inputs"
+cp -r "$images/boot" "$work/files/boot"
+cp "$binaries"/rpi-firmware/* "$binaries/u-boot.bin" "$work/files/boot/"
+ln -s "$binaries/rootfs.squashfs" "$work/inputs/root.squashfs"
+find "$work/files" -exec touch --no-dereference --date "@$SOURCE_DATE_EPOCH" {} +
+
+# FAT keeps local time.
+TZ=UTC genimage --config "$images/card.cfg" --rootpath "$work/files" --tmppath "$work/tmp" \
+    --inputpath "$work/inputs" --outputpath "$binaries"
