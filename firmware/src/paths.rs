@@ -45,6 +45,9 @@ pub const BLOCK_DEVICES: &str = "/sys/dev/block";
 /// Network interfaces by name.
 pub const INTERFACES: &str = "/sys/class/net";
 
+/// Light-emitting diodes by name.
+pub const LEDS: &str = "/sys/class/leds";
+
 /// What lives as long as the machine is up.
 pub const RUN: &str = "/run";
 /// Name servers; the image's `/etc/resolv.conf` points here.

@@ -196,9 +196,11 @@ impl Condition {
                 "The card's first partition, PINHOLE, cannot be read.".to_owned()
             }
             Self::FileMissing => "pinhole.toml is missing.".to_owned(),
-            Self::FileUnreadable(reason) => format!("pinhole.toml cannot be read: {reason}."),
+            Self::FileUnreadable(reason) => {
+                sentence(&format!("pinhole.toml cannot be read: {reason}"))
+            }
             Self::NotEnrolled => "pinhole.toml holds no usable [enrolment] section.".to_owned(),
-            Self::FileFault { line, .. } => format!("{line}."),
+            Self::FileFault { line, .. } => sentence(line),
             Self::ResetAsked => {
                 "reset = true stands in pinhole.toml, so the box starts each time as if it were new."
                     .to_owned()
@@ -231,7 +233,7 @@ impl Condition {
             Self::RelaySilent { relay, .. } => format!("The relay {relay:?} does not answer."),
             Self::TunnelUp { relay } => format!("Connected to the relay {relay:?}."),
             Self::NoWebcam => "No webcam is plugged in.".to_owned(),
-            Self::WebcamUnusable(reason) => format!("Webcam: {reason}."),
+            Self::WebcamUnusable(reason) => sentence(&format!("Webcam: {reason}")),
             Self::Live(source) => format!("Pictures arrive: {source}."),
             Self::WorkerFailing { worker } => {
                 format!("A part of the box's program ends again and again: {worker}.")
@@ -314,6 +316,14 @@ impl Condition {
             | Self::Live(_) => return None,
         };
         Some(remedy)
+    }
+}
+
+/// The text with an end.
+fn sentence(text: &str) -> String {
+    match text.ends_with(['.', '?', '!']) {
+        true => text.to_owned(),
+        false => format!("{text}."),
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     log,
-    state::{State, Store, parse_time},
+    state::{self, State, Store, parse_time},
     system::System,
 };
 use crate::paths;
@@ -37,8 +37,9 @@ impl ClockKeeper {
     /// image was built, and [`STEP`] after the time that was saved last; then
     /// saves it at once. A clock that shows a time behind the saved one has
     /// run on, by a real-time clock: it is not pushed ahead of the truth.
-    pub fn start(system: &mut impl System, device: Option<PathBuf>) -> Self {
-        let (store, state) = open(system, device);
+    /// With `forget`, what was saved is erased first.
+    pub fn start(system: &mut impl System, device: Option<PathBuf>, forget: bool) -> Self {
+        let (store, state) = open(system, device, forget);
         let floors = [
             (build_time(system), "image build time"),
             (
@@ -77,6 +78,11 @@ impl ClockKeeper {
         keeper
     }
 
+    /// Whether there is a place to save the clock in.
+    pub fn is_kept(&self) -> bool {
+        self.store.is_some()
+    }
+
     /// When the clock is to be saved next, as uptime.
     pub fn next_save(&self) -> Option<Duration> {
         self.store.as_ref().map(|_| self.next_save)
@@ -104,7 +110,7 @@ impl ClockKeeper {
     }
 }
 
-fn open(system: &mut impl System, device: Option<PathBuf>) -> (Option<Store>, State) {
+fn open(system: &mut impl System, device: Option<PathBuf>, forget: bool) -> (Option<Store>, State) {
     let Some(device) = device else {
         log::warn(
             system,
@@ -113,6 +119,15 @@ fn open(system: &mut impl System, device: Option<PathBuf>) -> (Option<Store>, St
         return (None, State::default());
     };
     let shown = device.display().to_string();
+    if forget {
+        match state::erase(system, &device) {
+            Ok(()) => log::info(
+                system,
+                &format!("state: {shown} forgotten, as pinhole.toml asks"),
+            ),
+            Err(error) => log::warn(system, &format!("state: cannot erase {shown}: {error}")),
+        }
+    }
     match Store::open(system, device) {
         Ok((store, state)) => {
             if state == State::default() {

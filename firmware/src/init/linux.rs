@@ -27,6 +27,7 @@ use nix::{
     net::if_::if_nametoindex,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
+        inotify::{AddWatchFlags, InitFlags, Inotify},
         reboot::{RebootMode, reboot},
         signal::{self, SigSet, SigmaskHow},
         signalfd::{SfdFlags, SignalFd},
@@ -40,13 +41,19 @@ use nix::{
 use tracing::Level;
 
 use super::{
+    fat::{self, Extent},
     system::{
         Command, Event, Exit, MAX_FILE, Mount, ProcessId, Restrictions, Signal, Stop, System, Whom,
     },
     uevent,
     watchdog_device::WatchdogDevice,
 };
-use crate::{network::netlink, paths};
+use crate::{
+    condition::{self, Report},
+    config::Config,
+    network::netlink,
+    paths,
+};
 
 /// Largest message about a device: the kernel's `UEVENT_BUFFER_SIZE` and a path.
 const UEVENT_LEN: usize = 8192;
@@ -63,6 +70,8 @@ const SEARCH_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 pub struct Linux {
     signals: SignalFd,
     uevents: Socket,
+    /// The place where workers report, once it is there.
+    reports: Option<Inotify>,
     /// Whether children may have ended that were not waited for.
     children_ended: bool,
     watchdog: Option<WatchdogDevice>,
@@ -92,6 +101,7 @@ impl Linux {
         Ok(Self {
             signals: SignalFd::with_flags(&taken, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?,
             uevents,
+            reports: None,
             children_ended: true,
             watchdog: None,
         })
@@ -146,12 +156,21 @@ impl Linux {
         }
     }
 
-    /// Sleeps until a signal or a uevent can be read.
+    /// A worker that reported, or several.
+    fn next_report(&mut self) -> Option<Event> {
+        let events = self.reports.as_ref()?.read_events().ok()?;
+        (!events.is_empty()).then_some(Event::WorkerReported)
+    }
+
+    /// Sleeps until a signal, a uevent or a report can be read.
     fn sleep(&self, timeout: Duration) {
-        let mut descriptors = [
+        let mut descriptors = vec![
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.uevents.as_fd(), PollFlags::POLLIN),
         ];
+        if let Some(reports) = &self.reports {
+            descriptors.push(PollFd::new(reports.as_fd(), PollFlags::POLLIN));
+        }
         // A part of a millisecond more, so as not to spin through the last one.
         let timeout = timeout.saturating_add(Duration::from_millis(1));
         let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
@@ -248,9 +267,35 @@ impl System for Linux {
             .write_all_at(bytes, offset)
     }
 
+    fn locate_on_fat(&mut self, partition: &Path, name: &str) -> io::Result<Vec<Extent>> {
+        fat::locate(File::open(partition)?, name)
+    }
+
     fn root_device(&mut self) -> io::Result<(u64, u64)> {
         let device = stat("/")?.st_dev;
         Ok((major(device), minor(device)))
+    }
+
+    fn configuration(&mut self) -> Config {
+        Config::read(Path::new(paths::CONFIGURATION))
+    }
+
+    fn listen_to_workers(&mut self) -> io::Result<()> {
+        condition::start()?;
+        let reports = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+        // A report is there, whole, once it was renamed into its place.
+        reports.add_watch(paths::CONDITIONS, AddWatchFlags::IN_MOVED_TO)?;
+        self.reports = Some(reports);
+        Ok(())
+    }
+
+    fn reports(&mut self) -> Vec<Report> {
+        condition::read_all()
+    }
+
+    fn forget_report(&mut self, worker: &str) {
+        // What is left behind is overwritten by the worker's next report.
+        let _ = condition::forget(worker);
     }
 
     fn clock(&mut self) -> SystemTime {
@@ -337,6 +382,7 @@ impl System for Linux {
             let event = self
                 .next_signal()
                 .or_else(|| self.next_exit())
+                .or_else(|| self.next_report())
                 .or_else(|| self.next_uevent());
             if let Some(event) = event {
                 return event;

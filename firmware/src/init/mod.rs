@@ -5,10 +5,13 @@
 //! 1. **watchdog**: from here on a hang of pid 1 is a reset ([`watchdog`]);
 //! 2. **mounts**: `/dev`, the log, `/proc`, `/sys`, `/run`, `/tmp` ([`mounts`]);
 //! 3. **settings**: host name, Ctrl-Alt-Del, loopback;
-//! 4. **clock**: forward to the latest time that is known ([`clock`], [`state`]);
-//! 5. **the user's partition** on `/boot`, found beside the root ([`partitions`]);
-//! 6. **modules** that the devices ask for, and WireGuard ([`modules`]);
-//! 7. **workers**: `pinhole network` and `pinhole camera`, each started again
+//! 4. **the user's partition** on `/boot`, found beside the root ([`partitions`]),
+//!    and the user's file on it;
+//! 5. **clock**: forward to the latest time that is known ([`clock`], [`state`]);
+//! 6. **status**: what is wrong, in `status.txt` and by the LED, from here on
+//!    whenever it changes ([`status`], [`light`]);
+//! 7. **modules** that the devices ask for, and WireGuard ([`modules`]);
+//! 8. **workers**: `pinhole network` and `pinhole camera`, each started again
 //!    whenever it ends ([`supervise`]).
 //!
 //! What fails is logged and passed over: a box with half its parts can still
@@ -16,7 +19,7 @@
 //! network is down. A panic in pid 1 is logged and, ten seconds later, a reboot.
 //!
 //! It is one thread that waits for signals, for the kernel's word about
-//! devices, and for the next thing due, so there is no order of events that
+//! devices, for the workers' about themselves, and for the next thing due, so there is no order of events that
 //! the scenarios in `tests/init/` cannot play. They state what pid 1 does as
 //! the trace of what it asks of a [`System`].
 //!
@@ -28,10 +31,14 @@
 //! | line | when |
 //! |---|---|
 //! | `mounts ready` | the filesystems of step 2 are there |
+//! | `boot partition ready` | `/boot` is there |
 //! | `clock: set to 2026-11-22T18:00:00Z (image build time)` | or `(last saved time)` |
 //! | `clock: kept at 2026-11-22T18:00:00Z` | it was later than both |
 //! | `state: /dev/vda4 is empty` | nothing was saved on this card yet, or nothing whole is left |
-//! | `boot partition ready` | `/boot` is there |
+//! | `state: /dev/vda4 forgotten, as pinhole.toml asks` | `reset = true` stands there |
+//! | `pinhole.toml, line 12 (ssid): …` | each thing that is wrong with the user's file |
+//! | `status.txt: not kept: …` | it is not on the card any more, or cannot be written |
+//! | `led: none that is known` | this machine has none that could tell how the box is |
 //! | `modules: 12 loaded` | each device that was there at start has its driver |
 //! | `watchdog: started, 15 s` | it runs since step 1, or, if its driver is a module, since now |
 //! | `watchdog: none: /dev/watchdog: No such file…` | this machine has none that works: a hang lasts |
@@ -42,6 +49,8 @@
 //! | `panic: …; reboot in 10 s` | a fault in pid 1 |
 
 pub mod clock;
+pub mod fat;
+pub mod light;
 pub mod linux;
 mod log;
 pub mod modules;
@@ -49,6 +58,7 @@ pub mod mounts;
 pub mod partitions;
 mod shutdown;
 pub mod state;
+pub mod status;
 pub mod supervise;
 pub mod system;
 pub mod uevent;
@@ -64,6 +74,7 @@ use self::{
     linux::Linux,
     modules::Modules,
     partitions::Partitions,
+    status::Board,
     supervise::Supervisor,
     system::{Command, Event, Stop, System},
     watchdog::Watchdog,
@@ -122,9 +133,11 @@ pub fn live(system: &mut impl System) -> io::Result<()> {
         log::warn(system, &format!("partitions: {error}"));
         Partitions::default()
     });
-    let mut clock = ClockKeeper::start(system, partitions.state);
     let mut modules = Modules::read(system);
-    mounts::attach_boot(system, &mut modules, partitions.boot);
+    mounts::attach_boot(system, &mut modules, partitions.boot.as_deref());
+    let config = system.configuration();
+    let mut clock = ClockKeeper::start(system, partitions.state, config.machine.reset);
+    let mut board = Board::start(system, partitions.boot, &config, clock.is_kept());
     load_for_all_devices(system, &mut modules, &mut watchdog);
     modules.load(system, "wireguard");
     log::info(system, &format!("modules: {} loaded", modules.loaded()));
@@ -140,6 +153,7 @@ pub fn live(system: &mut impl System) -> io::Result<()> {
             .into_iter()
             .chain(supervisor.next_start())
             .chain(watchdog.next_petting())
+            .chain(board.next_write())
             .min();
         let timeout = due.map_or(IDLE, |due| due.saturating_sub(system.uptime()));
         match system.wait(timeout) {
@@ -153,9 +167,10 @@ pub fn live(system: &mut impl System) -> io::Result<()> {
                 watchdog.pet(system);
                 return shutdown::stop(system, clock, supervisor, stop);
             }
-            Event::Timeout => {}
+            Event::WorkerReported | Event::Timeout => {}
         }
         supervisor.start_due(system);
+        board.refresh(system, &supervisor);
         clock.save_if_due(system);
         watchdog.pet_if_due(system);
     }

@@ -1,6 +1,6 @@
 //! The filesystems that the box lives in.
 
-use std::{io, path::PathBuf};
+use std::{io, path::Path};
 
 use super::{
     log,
@@ -56,7 +56,7 @@ pub fn attach(system: &mut impl System) {
 
 /// Attaches the partition with the user's file. Without it the box runs, with
 /// nothing configured. Only root may read it: it holds the box's private key.
-pub fn attach_boot(system: &mut impl System, modules: &mut Modules, partition: Option<PathBuf>) {
+pub fn attach_boot(system: &mut impl System, modules: &mut Modules, partition: Option<&Path>) {
     let Some(partition) = partition else {
         log::warn(system, "boot partition: none, the card has no partition 1");
         return;

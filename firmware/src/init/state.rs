@@ -20,7 +20,7 @@
 use std::{
     fmt::Write as _,
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
@@ -91,6 +91,17 @@ impl Store {
         self.sequence = self.sequence.saturating_add(1);
         Ok(())
     }
+}
+
+/// Overwrites both records.
+///
+/// # Errors
+/// When the partition cannot be written.
+pub fn erase(system: &mut impl System, device: &Path) -> io::Result<()> {
+    for slot in SLOTS {
+        system.write_device(device, slot, &[0; SLOT_LEN])?;
+    }
+    Ok(())
 }
 
 #[derive(Debug, PartialEq, Eq)]

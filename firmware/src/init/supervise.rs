@@ -11,6 +11,8 @@ use super::{
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Who has to pause this long fails for good, as it seems.
+const FAILS: Duration = Duration::from_secs(16);
 /// Who ran this long ran well: its next pause is the first one again.
 const RAN_WELL: Duration = Duration::from_secs(60);
 
@@ -53,12 +55,25 @@ impl Supervisor {
         self.workers.push(worker);
     }
 
-    /// Takes note that a process has ended. Orphans, which are none of ours,
-    /// end without a word.
+    /// Takes note that a process has ended, and of what it said of itself.
+    /// Orphans, which are none of ours, end without a word.
     pub fn ended(&mut self, system: &mut impl System, process: ProcessId, exit: Exit) {
         if let Some(worker) = self.workers.iter_mut().find(|worker| worker.is(process)) {
             worker.ended(system, exit);
+            system.forget_report(&worker.name);
         }
+    }
+
+    /// The names of those that end again and again, at the uptime `now`.
+    pub fn failing(&self, now: Duration) -> impl Iterator<Item = &str> {
+        let fails = move |worker: &&Worker| {
+            let runs_well = matches!(worker.phase, Phase::Runs { since, .. } if now.saturating_sub(since) >= RAN_WELL);
+            worker.next_pause > FAILS && !runs_well
+        };
+        self.workers
+            .iter()
+            .filter(fails)
+            .map(|worker| worker.name.as_str())
     }
 
     /// Takes note that a process has ended which shall not start again.

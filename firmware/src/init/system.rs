@@ -8,6 +8,9 @@ use std::{
 
 use tracing::Level;
 
+use super::fat::Extent;
+use crate::{condition::Report, config::Config};
+
 /// A process, as the kernel numbers it.
 pub type ProcessId = i32;
 
@@ -34,7 +37,7 @@ pub trait System {
 
     /// The text of a file of at most [`MAX_FILE`] bytes.
     fn read(&mut self, path: &Path) -> io::Result<String>;
-    /// Replaces the contents of a file of `/proc/sys`.
+    /// Replaces the contents of a file of `/proc/sys` or `/sys`.
     fn write(&mut self, path: &Path, text: &str) -> io::Result<()>;
     /// The names in a directory, sorted.
     fn list(&mut self, directory: &Path) -> io::Result<Vec<String>>;
@@ -42,8 +45,19 @@ pub trait System {
     fn read_device(&mut self, device: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>>;
     /// Writes to a block device and returns when the bytes are on the medium.
     fn write_device(&mut self, device: &Path, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Where the bytes of a file in the top folder of a FAT partition are.
+    fn locate_on_fat(&mut self, partition: &Path, name: &str) -> io::Result<Vec<Extent>>;
     /// Major and minor number of the block device that `/` is on.
     fn root_device(&mut self) -> io::Result<(u64, u64)>;
+
+    /// The user's file.
+    fn configuration(&mut self) -> Config;
+    /// Makes the place where workers say how they are, and listens there.
+    fn listen_to_workers(&mut self) -> io::Result<()>;
+    /// What each worker said last.
+    fn reports(&mut self) -> Vec<Report>;
+    /// Takes back what a worker said that has ended.
+    fn forget_report(&mut self, worker: &str);
 
     /// The wall clock.
     fn clock(&mut self) -> SystemTime;
@@ -135,6 +149,8 @@ pub enum Event {
     DeviceAdded(String),
     /// The kernel reported more than the socket could hold: devices were lost.
     DevicesLost,
+    /// A worker says something new about how it is.
+    WorkerReported,
     /// Somebody asks for the machine to stop.
     StopAsked(Stop),
     /// Nothing happened.

@@ -12,5 +12,7 @@ mod devices_come_and_go;
 mod normal_boot;
 mod parts_missing;
 mod power_cut;
+mod state_is_forgotten;
+mod status_is_told;
 mod stop_asked;
 mod watchdog;

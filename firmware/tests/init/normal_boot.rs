@@ -15,12 +15,12 @@ fn a_whole_machine_comes_up_in_the_order_that_is_promised() {
         write /proc/sys/kernel/ctrl-alt-del 0
         write /proc/sys/kernel/hostname pinhole
         up lo
+        mount /dev/vda1 /boot vfat ReadOnlyData umask=0077
+        INFO: boot partition ready
         INFO: state: /dev/vda4 is empty
         set clock 1795370400
         INFO: clock: set to 2026-11-22T18:00:00Z (image build time)
         write /dev/vda4 at 0 KiB
-        mount /dev/vda1 /boot vfat ReadOnlyData umask=0077
-        INFO: boot partition ready
         load /lib/modules/6.1.0/media/videodev.ko
         load /lib/modules/6.1.0/media/videobuf2-v4l2.ko
         load /lib/modules/6.1.0/media/uvcvideo.ko

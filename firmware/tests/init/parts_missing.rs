@@ -10,6 +10,10 @@ fn no_boot_partition() {
     machine.play(0).expect_after(
         "mount /dev/vda1",
         "ERROR: mounts: /dev/vda1 on /boot: entity not found
+        INFO: state: /dev/vda4 is empty
+        set clock 1795370400
+        INFO: clock: set to 2026-11-22T18:00:00Z (image build time)
+        write /dev/vda4 at 0 KiB
         load /lib/modules/6.1.0/media/videodev.ko
         load /lib/modules/6.1.0/media/videobuf2-v4l2.ko
         load /lib/modules/6.1.0/media/uvcvideo.ko
@@ -40,11 +44,12 @@ fn a_machine_with_next_to_nothing_still_starts_the_camera() {
         &SAID,
         "INFO: mounts ready
         WARN: partitions: entity not found
+        WARN: modules: kernel release unknown: entity not found
+        WARN: boot partition: none, the card has no partition 1
         WARN: state: no partition 4 on the card, the clock is not saved
         WARN: clock: no PINHOLE_BUILD_TIME in seconds since 1970 in /etc/os-release
         INFO: clock: kept at 1970-01-01T00:00:00Z
-        WARN: modules: kernel release unknown: entity not found
-        WARN: boot partition: none, the card has no partition 1
+        INFO: led: none that is known
         INFO: modules: 0 loaded
         WARN: watchdog: none: /dev/watchdog: entity not found
         INFO: network: started (pid 101)

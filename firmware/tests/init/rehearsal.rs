@@ -8,14 +8,31 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use pinhole::init::{
-    live,
-    system::{Command, Event, Exit, Mount, ProcessId, Signal, Stop, System, Whom},
+use pinhole::{
+    condition::{Condition, Report},
+    config::{Config, Problem},
+    init::{
+        fat::Extent,
+        live,
+        system::{Command, Event, Exit, Mount, ProcessId, Signal, Stop, System, Whom},
+    },
 };
 use tracing::Level;
 
 /// When the image of these machines was built: 2026-11-22T18:00:00Z.
 pub(crate) const BUILD_TIME: u64 = 1_795_370_400;
+
+/// What the relay wrote for these machines.
+pub(crate) const ENROLMENT: &str = r#"[enrolment]
+camera = "porch"
+private_key = "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo="
+address = "fd5a:17c2:9e04:3b61::2"
+
+[enrolment.relay]
+endpoint = "relay.example.org:51820"
+public_key = "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08="
+address = "fd5a:17c2:9e04:3b61::1"
+"#;
 
 /// The partition that keeps the state, sector by sector as it was written.
 pub(crate) type StatePartition = BTreeMap<u64, Vec<u8>>;
@@ -28,6 +45,12 @@ pub(crate) struct Rehearsal {
     programs_that_fail: Vec<&'static str>,
     parameters: BTreeMap<&'static str, &'static str>,
     watchdog: Watchdog,
+    /// The user's file; without it the card is not mounted.
+    user_file: Option<String>,
+    /// What workers say from an uptime on.
+    reports: Vec<(Duration, Report)>,
+    /// Size of `status.txt` on the card, in bytes.
+    status_room: usize,
     slow_write: Option<(Duration, Duration)>,
     lifetimes: VecDeque<Duration>,
     state: StatePartition,
@@ -44,6 +67,8 @@ pub(crate) struct Rehearsal {
     trace: Vec<String>,
     traced_at: Duration,
     pettings: Vec<u64>,
+    statuses: Vec<(u64, String)>,
+    lights: Vec<String>,
 }
 
 /// A hardware watchdog, as far as the machine has one.
@@ -57,8 +82,8 @@ enum Watchdog {
 }
 
 impl Rehearsal {
-    /// A machine with a whole card, one wired interface and one webcam, that
-    /// starts in 1970.
+    /// A machine with a whole card, one wired interface, one webcam and an
+    /// LED, that starts in 1970.
     pub(crate) fn machine() -> Self {
         let modules = "/lib/modules/6.1.0";
         let mut machine = Self {
@@ -69,6 +94,9 @@ impl Rehearsal {
             programs_that_fail: Vec::new(),
             parameters: BTreeMap::new(),
             watchdog: Watchdog::Present,
+            user_file: Some(ENROLMENT.into()),
+            reports: Vec::new(),
+            status_room: 4096,
             slow_write: None,
             lifetimes: VecDeque::new(),
             state: StatePartition::new(),
@@ -83,6 +111,8 @@ impl Rehearsal {
             trace: Vec::new(),
             traced_at: Duration::ZERO,
             pettings: Vec::new(),
+            statuses: Vec::new(),
+            lights: Vec::new(),
         };
         for (number, name) in (1..).zip(["vda1", "vda2", "vda3", "vda4"]) {
             let file = format!("/sys/dev/block/254:2/../{name}/partition");
@@ -108,6 +138,7 @@ impl Rehearsal {
                  net/r8152.ko:\n\
                  net/wireguard.ko:\n",
             )
+            .led("ACT")
     }
 
     pub(crate) fn file(mut self, path: &str, text: &str) -> Self {
@@ -176,6 +207,40 @@ impl Rehearsal {
         self
     }
 
+    /// The user's file says this.
+    pub(crate) fn user_file(mut self, text: &str) -> Self {
+        self.user_file = Some(text.into());
+        self
+    }
+
+    /// The card's first partition cannot be read.
+    pub(crate) fn without_user_file(mut self) -> Self {
+        self.user_file = None;
+        self
+    }
+
+    /// The `status.txt` on the card has this size in bytes.
+    pub(crate) fn status_room(mut self, bytes: usize) -> Self {
+        self.status_room = bytes;
+        self
+    }
+
+    /// With an LED of this name.
+    pub(crate) fn led(self, name: &str) -> Self {
+        self.file(&format!("/sys/class/leds/{name}/max_brightness"), "255\n")
+    }
+
+    /// What a worker says at an uptime in seconds, in place of what it said
+    /// before.
+    pub(crate) fn reports(mut self, seconds: u64, worker: &str, said: &[Condition]) -> Self {
+        let report = Report {
+            worker: worker.into(),
+            conditions: said.to_vec(),
+        };
+        self.reports.push((Duration::from_secs(seconds), report));
+        self.at(seconds, Event::WorkerReported)
+    }
+
     /// How long the camera runs each time, in seconds; after the last one it
     /// runs on.
     pub(crate) fn camera_lives(mut self, seconds: &[u64]) -> Self {
@@ -206,6 +271,8 @@ impl Rehearsal {
             state: self.state,
             clock: (self.clock + self.uptime).as_secs(),
             pettings: self.pettings,
+            statuses: self.statuses,
+            lights: self.lights,
         }
     }
 
@@ -240,6 +307,10 @@ pub(crate) struct Played {
     pub(crate) clock: u64,
     /// When the watchdog was petted, in seconds of uptime.
     pub(crate) pettings: Vec<u64>,
+    /// What was written into `status.txt`, and at which uptime in seconds.
+    pub(crate) statuses: Vec<(u64, String)>,
+    /// What was written to LEDs.
+    pub(crate) lights: Vec<String>,
 }
 
 impl Played {
@@ -341,6 +412,16 @@ impl System for Rehearsal {
     }
 
     fn write(&mut self, path: &Path, text: &str) -> io::Result<()> {
+        if let Ok(led) = path.strip_prefix("/sys/class/leds") {
+            if !self.is_over() {
+                self.lights.push(format!(
+                    "{} s: {} {text}",
+                    self.uptime.as_secs(),
+                    led.display()
+                ));
+            }
+            return Ok(());
+        }
         self.note(format!("write {} {}", path.display(), text.trim()));
         Ok(())
     }
@@ -371,6 +452,13 @@ impl System for Rehearsal {
     }
 
     fn write_device(&mut self, device: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if device == Path::new("/dev/vda1") {
+            let text = String::from_utf8(bytes.to_vec()).unwrap();
+            if !self.is_over() {
+                self.statuses.push((self.uptime.as_secs(), text));
+            }
+            return Ok(());
+        }
         self.note(format!(
             "write {} at {} KiB",
             device.display(),
@@ -385,8 +473,45 @@ impl System for Rehearsal {
         Ok(())
     }
 
+    fn locate_on_fat(&mut self, partition: &Path, name: &str) -> io::Result<Vec<Extent>> {
+        assert_eq!((partition, name), (Path::new("/dev/vda1"), "status.txt"));
+        let whole = Extent {
+            offset: 1 << 20,
+            length: self.status_room,
+        };
+        Ok(vec![whole])
+    }
+
     fn root_device(&mut self) -> io::Result<(u64, u64)> {
         Ok((254, 2))
+    }
+
+    fn configuration(&mut self) -> Config {
+        match &self.user_file {
+            Some(text) => Config::parse(text.as_bytes()),
+            None => Config {
+                problems: vec![Problem::NotMounted],
+                ..Config::default()
+            },
+        }
+    }
+
+    fn listen_to_workers(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn reports(&mut self) -> Vec<Report> {
+        let mut said: BTreeMap<String, Report> = BTreeMap::new();
+        for (_, report) in self.reports.iter().filter(|(when, _)| *when <= self.uptime) {
+            said.insert(report.worker.clone(), report.clone());
+        }
+        said.into_values().collect()
+    }
+
+    fn forget_report(&mut self, worker: &str) {
+        let uptime = self.uptime;
+        self.reports
+            .retain(|(when, report)| *when > uptime || report.worker != worker);
     }
 
     fn clock(&mut self) -> SystemTime {
