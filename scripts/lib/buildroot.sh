@@ -67,25 +67,27 @@ require_build_tools() {
 # proportions matter: the rest of the build tells how fast this machine is.
 long_packages='linux=600 pinhole=240 uboot=60 libopenssl=120'
 
-# progress LOG TOTAL: one line out of Buildroot's build-time.log, which goes on growing over
-# interruptions: how many of TOTAL packages were begun, which is being built, what is left.
+# progress LOG PACKAGES: one line out of Buildroot's build-time.log, which goes on growing over
+# interruptions: how many of the packages in the file PACKAGES are done, what is being built, and
+# how long the rest will take.
 progress() {
-    awk -F '[: ]+' -v total="$2" -v long="$long_packages" '
+    awk -F '[: ]+' -v long="$long_packages" '
         function weight(package) { return package in long_weight ? long_weight[package] : 5 }
         BEGIN {
             count = split(long, pairs, " ")
             for (i = 1; i <= count; i++) { split(pairs[i], pair, "="); long_weight[pair[1]] = pair[2] }
         }
-        FNR == NR { planned[$1]; next }
+        FNR == NR { planned[$1]; total++; next }
         !($4 in planned) { next }
-        $2 == "start" { begun[$4] = $1; current = $4; step = $3; if (!($4 in seen)) { seen[$4]; number++ } }
-        $2 == "end" { spent[$4] += $1 - begun[$4]; all_spent += $1 - begun[$4] }
+        $2 == "start" { start[$4] = $1; current = $4; step = $3 }
+        $2 == "end" { spent[$4] += $1 - start[$4] }
+        $2 == "end" && $3 ~ /^install/ { done[$4] }
         END {
-            for (package in planned) if (package in seen && package != current) done_weight += weight(package); else left += weight(package)
-            if (current in spent) left -= weight(current) * (spent[current] < weight(current) ? spent[current] / weight(current) : 0.9)
-            all_spent -= spent[current]
-            printf "%d of %d  %s: %s", number, total, current, step
-            if (done_weight > 30) printf ", about %d min left", left * all_spent / done_weight / 60 + 1
+            for (package in planned)
+                if (package in done) { number++; done_weight += weight(package); done_time += spent[package] }
+                else left += weight(package)
+            printf "%d of %d packages done; %s: %s", number, total, current, step
+            if (done_weight > 60) printf "; about %d min left", left * done_time / done_weight / 60 + 1
             printf "\n"
-        }' "$3" "$1"
+        }' "$2" "$1"
 }
