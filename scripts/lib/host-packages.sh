@@ -26,6 +26,7 @@ packages_to() {
     'run the box') echo qemu-system-arm ;;
     'watch as viewers do') echo chromium ffmpeg ;;
     'test the relay and its tunnel') echo curl iproute2 wireguard-go ;;
+    "test the box's network") echo busybox iproute2 radvd ;;
     'check the scripts') echo shellcheck xz-utils zstd ;;
     esac
 }

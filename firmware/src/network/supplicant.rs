@@ -150,3 +150,40 @@ async fn ask(socket: &UnixDatagram, questions: &Receiver<Question>) -> io::Resul
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    fn configuration(wifi: &str) -> String {
+        let config = Config::parse(format!("[wifi]\n{wifi}\n").as_bytes());
+        super::configuration(&config.wifi.unwrap())
+    }
+
+    #[test]
+    fn a_password_is_for_wpa2_and_wpa3_and_a_name_may_be_anything() {
+        assert_eq!(
+            configuration("ssid = 'Zoë\"}'\npassword = 'say \"friend\"'\ncountry = 'de'"),
+            "ctrl_interface=/run/pinhole/network/wpa_supplicant\n\
+             country=DE\n\
+             sae_pwe=2\n\
+             network={\n\
+             ssid=5a6fc3ab227d\n\
+             scan_ssid=0\n\
+             key_mgmt=WPA-PSK WPA-PSK-SHA256 SAE\n\
+             ieee80211w=1\n\
+             psk=\"say \"friend\"\"\n\
+             }\n"
+        );
+    }
+
+    #[test]
+    fn a_network_may_be_open_or_hidden_or_have_a_key() {
+        let open = configuration("ssid = 'a'\ncountry = 'DE'\nhidden = true");
+        assert!(open.contains("\nscan_ssid=1\nkey_mgmt=NONE\n}"), "{open}");
+        let key = "0123456789abcdef".repeat(4);
+        let keyed = configuration(&format!("ssid = 'a'\npassword = '{key}'\ncountry = 'DE'"));
+        assert!(keyed.contains(&format!("\npsk={key}\n")), "{keyed}");
+        assert!(!keyed.contains("SAE"), "{keyed}");
+    }
+}

@@ -5,6 +5,7 @@
 // Clippy's allowance for tests ends at functions that are marked as tests.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod laboratory;
 mod rehearsal;
 
 mod cable;
@@ -14,4 +15,5 @@ mod dhcp;
 mod ipv6;
 mod programs;
 mod radio;
+mod real;
 mod wifi;
