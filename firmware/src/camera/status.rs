@@ -1,4 +1,5 @@
-//! What the camera service is doing: the content of `/status.json`.
+//! What the camera service is doing: the content of `/status.json`, and in
+//! short what pid 1 tells the user of it.
 
 use std::{
     fmt,
@@ -8,13 +9,20 @@ use std::{
 
 use pinhole_link::{Frame, Latest, tunnel::Implementation};
 use serde::{Serialize, Serializer};
+use tracing::debug;
 
 use super::{
     machine::{Machine, uptime_seconds},
     memory,
     source::Source,
 };
-use crate::config::CameraSettings;
+use crate::{
+    condition::{self, Condition},
+    config::CameraSettings,
+};
+
+/// What pid 1 calls this worker.
+const WORKER: &str = "camera";
 
 /// The service's status. Clones share it.
 #[derive(Clone, Debug)]
@@ -39,6 +47,8 @@ struct Changing {
     last_dropped: Option<String>,
     sent: u64,
     tunnel: Option<Tunnel>,
+    /// How it stands with the relay; nothing while that is not clear.
+    relay: Option<Condition>,
 }
 
 /// Whether there is a picture, and if not, why not.
@@ -117,6 +127,7 @@ impl Status {
         let mut changing = self.changing();
         changing.state = State::Live;
         changing.in_use = Some(source);
+        changing.publish();
     }
 
     /// No pictures arrive, for the reason in `state`.
@@ -124,6 +135,7 @@ impl Status {
         let mut changing = self.changing();
         changing.state = state;
         changing.in_use = None;
+        changing.publish();
     }
 
     /// Counts a picture that came.
@@ -153,6 +165,13 @@ impl Status {
     /// Notes what is known of the tunnel.
     pub(super) fn set_tunnel(&self, tunnel: Tunnel) {
         self.changing().tunnel = Some(tunnel);
+    }
+
+    /// Tells the user how it stands with the relay.
+    pub(super) fn set_relay(&self, relay: Option<Condition>) {
+        let mut changing = self.changing();
+        changing.relay = relay;
+        changing.publish();
     }
 
     /// The status as JSON, with what is in the slot `frames`.
@@ -201,6 +220,35 @@ impl Status {
             .changing
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Changing {
+    /// Publishes what the user should know. The lock is held meanwhile, so
+    /// that what is published last is what holds.
+    fn publish(&self) {
+        let conditions: Vec<Condition> = self
+            .picture()
+            .into_iter()
+            .chain(self.relay.clone())
+            .collect();
+        if let Err(error) = condition::publish(WORKER, &conditions) {
+            debug!("cannot tell how it is: {error}");
+        }
+    }
+
+    fn picture(&self) -> Option<Condition> {
+        match &self.state {
+            State::Starting => None,
+            State::Live => self
+                .in_use
+                .as_ref()
+                .map(|source| Condition::Live(source.to_string())),
+            State::NoWebcam => Some(Condition::NoWebcam),
+            State::UnusableWebcam(reason) | State::WebcamFailed(reason) => {
+                Some(Condition::WebcamUnusable(reason.clone()))
+            }
+        }
     }
 }
 
@@ -320,6 +368,21 @@ mod tests {
             frames_per_second: 30000.0 / 1001.0,
             offered: vec!["MJPG 640x480".to_owned()],
         }
+    }
+
+    #[test]
+    fn the_user_is_told_of_the_picture() {
+        let mut changing = Changing::default();
+        assert_eq!(changing.picture(), None);
+        changing.state = State::Live;
+        changing.in_use = Some(webcam());
+        let Some(Condition::Live(text)) = changing.picture() else {
+            panic!("not told");
+        };
+        assert!(text.starts_with("MJPG 640x480 at 29.97 fps from "));
+        changing.state = State::WebcamFailed("it failed".to_owned());
+        let failed = Condition::WebcamUnusable("it failed".to_owned());
+        assert_eq!(changing.picture(), Some(failed));
     }
 
     #[test]

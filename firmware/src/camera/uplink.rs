@@ -22,6 +22,7 @@ use smol::Timer;
 use tracing::info;
 
 use super::{notice::Notice, status};
+use crate::condition::Condition;
 
 /// How often to send something, so that a NAT keeps the way back open.
 const KEEPALIVE: Duration = Duration::from_secs(25);
@@ -70,6 +71,17 @@ enum Unreachable {
     },
 }
 
+impl Unreachable {
+    /// As what it is shown to the user.
+    fn condition(&self, relay: &RelayPeer) -> Condition {
+        let relay = relay.endpoint.host().to_owned();
+        match self {
+            Self::Name { .. } => Condition::RelayNameUnknown { relay },
+            Self::Network { .. } => Condition::NoRoute { relay },
+        }
+    }
+}
+
 /// The relay, by way of the tunnel.
 pub(super) struct Uplink {
     tunnel: Tunnel,
@@ -101,14 +113,22 @@ impl Uplink {
                     let host = self.relay.endpoint.host();
                     info!("tunnel up: handshake with relay {host} at {endpoint}");
                     self.notice.clear();
+                    let relay = host.to_owned();
+                    self.status.set_relay(Some(Condition::TunnelUp { relay }));
                     self.watch().await;
+                    let host = self.relay.endpoint.host();
                     info!("tunnel: no answer from relay {host} for 3 minutes; looking it up again");
+                    self.status.set_relay(None);
                     lost_since = Instant::now();
                 }
                 Ok(false) if lost_since.elapsed() >= ANSWER_PATIENCE => {
                     // One cause, whichever of the relay's addresses it is.
                     let fault = no_answer(&self.relay, endpoint);
                     self.notice.tell_of("no answer", fault);
+                    self.status.set_relay(Some(Condition::RelaySilent {
+                        relay: self.relay.endpoint.host().to_owned(),
+                        port: endpoint.port(),
+                    }));
                 }
                 Ok(false) => {}
                 Err(error) => {
@@ -125,13 +145,21 @@ impl Uplink {
     async fn endpoint(&mut self, attempt: usize) -> SocketAddr {
         let since = Instant::now();
         let (mut pause, longest) = PAUSES;
+        let mut is_told = false;
         loop {
             let fault = match self.addresses().await {
-                Ok(addresses) => return addresses[attempt % addresses.len()],
+                Ok(addresses) => {
+                    if is_told {
+                        self.status.set_relay(None);
+                    }
+                    return addresses[attempt % addresses.len()];
+                }
                 Err(fault) => fault,
             };
             if since.elapsed() >= PATIENCE {
+                self.status.set_relay(Some(fault.condition(&self.relay)));
                 self.notice.tell(fault);
+                is_told = true;
             }
             Timer::after(pause).await;
             pause = (2 * pause).min(longest);

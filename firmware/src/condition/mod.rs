@@ -233,7 +233,7 @@ impl Condition {
             Self::RelaySilent { relay, .. } => format!("The relay {relay:?} does not answer."),
             Self::TunnelUp { relay } => format!("Connected to the relay {relay:?}."),
             Self::NoWebcam => "No webcam is plugged in.".to_owned(),
-            Self::WebcamUnusable(reason) => sentence(&format!("Webcam: {reason}")),
+            Self::WebcamUnusable(reason) => sentence(reason),
             Self::Live(source) => format!("Pictures arrive: {source}."),
             Self::WorkerFailing { worker } => {
                 format!("A part of the box's program ends again and again: {worker}.")
@@ -319,11 +319,16 @@ impl Condition {
     }
 }
 
-/// The text with an end.
+/// The text with an end, and with a capital letter where it begins with a word.
 fn sentence(text: &str) -> String {
-    match text.ends_with(['.', '?', '!']) {
-        true => text.to_owned(),
-        false => format!("{text}."),
+    let end = if text.ends_with(['.', '?', '!']) {
+        ""
+    } else {
+        "."
+    };
+    match text.strip_prefix("the ") {
+        Some(rest) => format!("The {rest}{end}"),
+        None => format!("{text}{end}"),
     }
 }
 
@@ -381,6 +386,6 @@ mod tests {
         assert!(!forged.text().contains(char::is_control));
         assert!(forged.text().contains('😀'));
         let reason = Condition::WebcamUnusable("one\ntwo".to_owned());
-        assert_eq!(reason.text(), "Webcam: one two.");
+        assert_eq!(reason.text(), "one two.");
     }
 }

@@ -153,7 +153,7 @@ pub fn live(system: &mut impl System) -> io::Result<()> {
             .into_iter()
             .chain(supervisor.next_start())
             .chain(watchdog.next_petting())
-            .chain(board.next_write())
+            .chain(board.next_refresh())
             .min();
         let timeout = due.map_or(IDLE, |due| due.saturating_sub(system.uptime()));
         match system.wait(timeout) {

@@ -88,20 +88,27 @@ fn a_card_that_cannot_be_read_is_not_called_a_missing_file() {
 #[test]
 fn what_flaps_wears_the_card_out_no_faster_than_every_half_minute() {
     let mut machine = Rehearsal::machine();
-    for second in 1..100 {
-        let said = match second % 2 {
-            0 => vec![Condition::NoWebcam],
-            _ => vec![live(), tunnel_up()],
+    for second in (6..100).step_by(6) {
+        let said = match second % 12 {
+            0 => vec![live(), tunnel_up()],
+            _ => vec![Condition::NoWebcam],
         };
         machine = machine.reports(second, "camera", &said);
     }
-    let times: Vec<u64> = machine
-        .play(200)
-        .statuses
-        .iter()
-        .map(|(time, _)| *time)
-        .collect();
-    assert_eq!(times, [2, 32, 62, 92, 122]);
+    let played = machine.play(200);
+    let times: Vec<u64> = played.statuses.iter().map(|(time, _)| *time).collect();
+    assert_eq!(times, [11, 41, 71, 101]);
+}
+
+#[test]
+fn a_fault_that_passes_at_once_is_not_told() {
+    let played = Rehearsal::machine()
+        .reports(2, "camera", &[Condition::NoWebcam])
+        .reports(6, "camera", &[live(), tunnel_up()])
+        .play(60);
+    assert_eq!(played.statuses.len(), 1, "{:?}", played.statuses);
+    assert_eq!(played.lights.last().unwrap(), "6 s: ACT/brightness 255");
+    assert!(!played.lights.iter().any(|line| line.contains("255 200")));
 }
 
 #[test]

@@ -26,6 +26,9 @@ use crate::{
     paths,
 };
 
+/// How long a fault must last that a worker reports, until it is told.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// How the box is as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
@@ -45,6 +48,8 @@ pub struct Board {
     /// What pid 1 knows itself, and which does not change.
     own: Vec<Condition>,
     known: Vec<Known>,
+    /// Faults that workers report, and which may pass before they are told.
+    settling: Vec<Known>,
     camera: Option<String>,
     version: String,
 }
@@ -74,6 +79,7 @@ impl Board {
             file: StatusFile::find(system, boot),
             own,
             known: Vec::new(),
+            settling: Vec::new(),
             camera: enrolment.map(|enrolment| enrolment.camera.to_string()),
             version: version(system),
         };
@@ -81,84 +87,106 @@ impl Board {
         board
     }
 
-    /// When there is something to be written, as uptime.
-    pub fn next_write(&self) -> Option<Duration> {
-        self.file.next_write()
+    /// When there is something to be told, as uptime.
+    pub fn next_refresh(&self) -> Option<Duration> {
+        let settling = self.settling.iter().map(|known| known.since + PATIENCE);
+        settling.chain(self.file.next_write()).min()
     }
 
     /// Tells what is new since the last time, in the file as soon as its time
     /// has come.
     pub fn refresh(&mut self, system: &mut impl System, supervisor: &Supervisor) {
         let now = system.uptime();
-        let conditions = self.gather(system, supervisor, now);
-        let old = std::mem::take(&mut self.known);
-        let is_new = conditions.len() != old.len()
-            || conditions
-                .iter()
-                .zip(&old)
-                .any(|(new, old)| *new != old.condition);
-        self.known = conditions
-            .into_iter()
-            .map(|condition| {
-                let known = old.iter().find(|known| known.condition == condition);
-                let since = known.map_or(now, |known| known.since);
-                Known { condition, since }
-            })
-            .collect();
+        let old = self.settle(system, supervisor, now);
         let verdict = verdict(&self.known);
-        if is_new {
+        let has_changed = |(new, old): (&Known, &Known)| new.condition != old.condition;
+        if self.known.len() != old.len() || self.known.iter().zip(&old).any(has_changed) {
             self.file.changed(now, matches!(verdict, Verdict::Fails(_)));
         }
-        self.light.show(
-            system,
-            match verdict {
-                Verdict::Starting => Signal::Starting,
-                Verdict::Works => Signal::Steady,
-                Verdict::Fails(blinks) => Signal::Blinks(blinks),
-            },
-        );
+        let signal = match verdict {
+            Verdict::Starting => Signal::Starting,
+            Verdict::Works => Signal::Steady,
+            Verdict::Fails(blinks) => Signal::Blinks(blinks),
+        };
+        self.light.show(system, signal);
         if self.file.is_due(now) {
-            let time = self
-                .known
-                .iter()
-                .any(|known| matches!(known.condition, Condition::TimeKnown { .. }));
-            let facts = Facts {
-                verdict,
-                known: &self.known,
-                camera: self.camera.as_deref(),
-                version: &self.version,
-                uptime: now,
-                clock: time.then(|| system.clock()),
-            };
-            let text = text::compose(&facts);
+            let text = self.text(system, verdict, now);
             self.file.write(system, &text);
         }
     }
 
-    /// All that is known now, the most important first.
+    /// Brings up to date what is known and what may pass yet. Returns what was
+    /// known before.
+    fn settle(
+        &mut self,
+        system: &mut impl System,
+        supervisor: &Supervisor,
+        now: Duration,
+    ) -> Vec<Known> {
+        let old = std::mem::take(&mut self.known);
+        let settling = std::mem::take(&mut self.settling);
+        for (condition, may_pass) in self.gather(system, supervisor, now) {
+            let mut earlier = old.iter().chain(&settling);
+            let since = earlier
+                .find(|known| known.condition == condition)
+                .map_or(now, |known| known.since);
+            let is_settled = !may_pass || now >= since + PATIENCE;
+            let known = Known { condition, since };
+            match is_settled {
+                true => self.known.push(known),
+                false => self.settling.push(known),
+            }
+        }
+        old
+    }
+
+    /// All that is said now, the most important first, and whether it may pass
+    /// by itself: at the start a webcam takes its time, and so does a router.
     fn gather(
         &self,
         system: &mut impl System,
         supervisor: &Supervisor,
         now: Duration,
-    ) -> Vec<Condition> {
+    ) -> Vec<(Condition, bool)> {
         let failing = supervisor
             .failing(now)
             .map(|worker| Condition::WorkerFailing {
                 worker: worker.to_owned(),
             });
+        let own = self
+            .own
+            .iter()
+            .cloned()
+            .chain(failing)
+            .map(|condition| (condition, false));
         let reports = system
             .reports()
             .into_iter()
             .flat_map(|report| report.conditions);
-        let mut conditions: Vec<Condition> = Vec::new();
-        for condition in self.own.iter().cloned().chain(failing).chain(reports) {
-            if !conditions.contains(&condition) {
-                conditions.push(condition);
+        let reports = reports.map(|condition| {
+            let may_pass = matches!(condition.weight(), Weight::Fault(_) | Weight::Doubt(_));
+            (condition, may_pass)
+        });
+        let mut all: Vec<(Condition, bool)> = Vec::new();
+        for (condition, may_pass) in own.chain(reports) {
+            if !all.iter().any(|(known, _)| *known == condition) {
+                all.push((condition, may_pass));
             }
         }
-        conditions.sort_by_key(Condition::weight);
-        conditions
+        all.sort_by_key(|(condition, _)| condition.weight());
+        all
+    }
+
+    fn text(&self, system: &mut impl System, verdict: Verdict, now: Duration) -> String {
+        let knows_time = |known: &Known| matches!(known.condition, Condition::TimeKnown { .. });
+        text::compose(&Facts {
+            verdict,
+            known: &self.known,
+            camera: self.camera.as_deref(),
+            version: &self.version,
+            uptime: now,
+            clock: self.known.iter().any(knows_time).then(|| system.clock()),
+        })
     }
 }
 
