@@ -8,6 +8,7 @@
 //! - [`config`]: the user's `pinhole.toml`;
 //! - [`contain`]: a panic that ends nothing but what panicked;
 //! - [`console`]: the log that all roles write;
+//! - [`time`]: the clock, by time servers and by the relay's word;
 //! - [`paths`]: every path that the box touches.
 
 #![deny(unsafe_code)]
@@ -20,3 +21,4 @@ pub mod contain;
 pub mod init;
 pub mod network;
 pub mod paths;
+pub mod time;

@@ -24,6 +24,7 @@
 //! ```
 
 mod camera_name;
+pub mod clock;
 pub mod enrolment;
 mod frame;
 pub mod http;
@@ -31,6 +32,7 @@ pub mod jpeg;
 mod key;
 mod latest;
 pub mod multipart;
+mod timestamp;
 pub mod tunnel;
 pub mod tunnel_address;
 
@@ -39,6 +41,7 @@ pub use enrolment::Enrolment;
 pub use frame::Frame;
 pub use key::{InvalidKey, PrivateKey, PublicKey};
 pub use latest::{Latest, Reader, Update};
+pub use timestamp::{InvalidTimestamp, Timestamp};
 
 /// TCP port on which a box serves its camera, on its tunnel address alone.
 pub const CAMERA_PORT: u16 = 80;

@@ -11,7 +11,9 @@ use std::{
 use pinhole_link::{CameraName, Frame, Latest, PublicKey, tunnel::PeerStatus};
 use smol::channel::Receiver;
 
-use crate::{box_status::Asked, registry::CameraEntry, watchers::Watchers};
+use crate::{
+    box_status::Asked, readmission::Readmission, registry::CameraEntry, watchers::Watchers,
+};
 
 /// A box whose last handshake is older counts as offline: by then WireGuard
 /// refuses the session's keys, and a box that lives has made a new handshake
@@ -37,7 +39,8 @@ pub struct Camera {
     box_status: Asked,
     removed: Receiver<Infallible>,
     health: Mutex<Health>,
-    handshakes: Latest<SystemTime>,
+    handshakes: Latest<Instant>,
+    readmission: Mutex<Readmission>,
 }
 
 /// What the pull of a camera's stream is doing.
@@ -62,6 +65,8 @@ pub struct Health {
     pub online: bool,
     /// When its box made the last handshake, by this machine's clock.
     pub last_handshake: Option<SystemTime>,
+    /// The same, whatever becomes of the clock.
+    pub(crate) handshake: Option<Instant>,
     /// Where its box's packets come from: the address of someone's home, not
     /// for the public.
     pub endpoint: Option<SocketAddr>,
@@ -101,6 +106,7 @@ impl Camera {
             removed,
             health: Mutex::new(Health::new()),
             handshakes: Latest::new(),
+            readmission: Mutex::default(),
         }
     }
 
@@ -141,7 +147,7 @@ impl Camera {
     }
 
     /// The moments of the box's handshakes, as they are noticed.
-    pub fn handshakes(&self) -> &Latest<SystemTime> {
+    pub fn handshakes(&self) -> &Latest<Instant> {
         &self.handshakes
     }
 
@@ -194,16 +200,29 @@ impl Camera {
     pub(crate) fn set_peer(&self, peer: &PeerStatus) -> Option<bool> {
         let mut health = self.lock();
         let was_online = health.online;
-        let is_new = health.last_handshake != peer.last_handshake;
-        let online = peer.last_handshake.is_some_and(is_fresh);
+        // A peer that was let in anew has made no handshake yet.
+        let new = peer
+            .last_handshake
+            .filter(|moment| health.handshake != Some(*moment));
+        if let Some(moment) = new {
+            health.handshake = Some(moment);
+            health.last_handshake = SystemTime::now().checked_sub(moment.elapsed());
+        }
+        let online = health.handshake.is_some_and(is_fresh);
         health.online = online;
-        health.last_handshake = peer.last_handshake;
         health.endpoint = peer.endpoint;
         drop(health);
-        if let Some(moment) = peer.last_handshake.filter(|_| is_new) {
+        if let Some(moment) = new {
             self.handshakes.publish(moment);
         }
         (online != was_online).then_some(online)
+    }
+
+    /// When the box was let in anew.
+    pub(crate) fn readmission(&self) -> MutexGuard<'_, Readmission> {
+        self.readmission
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Nothing under this lock can leave it half-written, so a holder that
@@ -219,6 +238,7 @@ impl Health {
             pull: Pull::Idle,
             online: false,
             last_handshake: None,
+            handshake: None,
             endpoint: None,
             frames: 0,
             bad_frames: 0,
@@ -264,10 +284,8 @@ impl Health {
     }
 }
 
-fn is_fresh(handshake: SystemTime) -> bool {
-    // A clock that was set back puts the handshake into the future.
-    let age = SystemTime::now().duration_since(handshake);
-    age.unwrap_or_default() < OFFLINE_AFTER
+fn is_fresh(handshake: Instant) -> bool {
+    handshake.elapsed() < OFFLINE_AFTER
 }
 
 #[cfg(test)]

@@ -26,9 +26,11 @@ use tracing::{info, warn};
 
 use crate::{
     camera::Camera,
+    clock,
     complaint::Complaint,
     endpoints::{Endpoints, EndpointsFile},
     ingest::{self, Patience},
+    readmission,
     registry::{CameraEntry, REGISTRY_FILE, Registry, RegistryError},
     state::StateDirectory,
 };
@@ -59,6 +61,7 @@ type Version = (u64, SystemTime, u64);
 struct Enrolled {
     camera: Arc<Camera>,
     _pull: Task<Infallible>,
+    _clock: Task<Infallible>,
     /// Dropping it tells [`Camera::removed`].
     _removal: Sender<Infallible>,
 }
@@ -141,6 +144,7 @@ impl Cameras {
             let camera = Arc::new(Camera::new(name.clone(), entry.clone(), removed));
             let place = Enrolled {
                 camera: Arc::clone(&camera),
+                _clock: self.spawn_clock(&executor, Arc::clone(&camera)),
                 _pull: self.spawn_pull(&executor, camera),
                 _removal: removal,
             };
@@ -249,11 +253,17 @@ impl Cameras {
                 Some(false) => info!("camera {}: offline (no handshake)", camera.name()),
                 None => {}
             }
+            readmission::readmit_if_locked_out(&camera, peer, &self.tunnel);
             if let Some(endpoint) = peer.endpoint {
                 endpoints.insert(camera.name().clone(), endpoint);
             }
         }
         self.endpoints_file.record(endpoints);
+    }
+
+    fn spawn_clock(&self, executor: &Executor<'static>, camera: Arc<Camera>) -> Task<Infallible> {
+        let tunnel = self.tunnel.clone();
+        executor.spawn(async move { clock::keep_telling(&camera, &tunnel).await })
     }
 
     fn spawn_pull(&self, executor: &Executor<'static>, camera: Arc<Camera>) -> Task<Infallible> {

@@ -65,6 +65,8 @@ use self::{
 use crate::{
     config::{Config, Problem},
     contain::is_contained,
+    paths,
+    time::relay_word::RelayWord,
 };
 
 /// Connections that are served at the same time; further ones wait. The relay
@@ -129,7 +131,7 @@ async fn serve(options: Options, executor: Arc<Executor<'static>>) -> io::Result
     let uplink = Uplink::new(tunnel, relay, status.clone());
     executor.spawn(uplink.keep_up()).detach();
 
-    let server = Server::new(frames, status);
+    let server = Server::new(frames, status, RelayWord::at(paths::RELAY_WORD));
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let place = places.acquire_arc().await;

@@ -5,11 +5,12 @@
 //! | `GET /stream` | the frames as multipart, from the newest on, without an end |
 //! | `GET /snapshot.jpg` | the newest frame; 503 with the reason if none comes |
 //! | `GET /status.json` | the [status](super::status) |
+//! | `GET /clock` | what this box's clock shows; the relay's time, which comes with the request, is handed on to [`time`](crate::time) |
 
 use std::{io, time::Duration};
 
 use pinhole_link::{
-    Frame, Latest,
+    Frame, Latest, Timestamp, clock,
     http::{Connection, HeadError, Method, NO_STORE, Request, Response, StatusCode, stream_head},
     multipart::{Drain, send_frames},
 };
@@ -18,9 +19,10 @@ use smol::{
     future::{self, FutureExt as _},
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
 };
-use tracing::info;
+use tracing::{debug, info};
 
 use super::{memory, status::Status};
+use crate::time::{moment::Moment, relay_word::RelayWord};
 
 /// How long a client may take for a request's head, and be silent between
 /// requests.
@@ -34,6 +36,7 @@ const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(3);
 pub(super) struct Server {
     frames: Latest<Frame>,
     status: Status,
+    relay_word: RelayWord,
 }
 
 /// Why a connection ended before its client was done.
@@ -48,9 +51,14 @@ pub(super) enum ServeError {
 }
 
 impl Server {
-    /// A server for the frames in `frames`.
-    pub(super) fn new(frames: Latest<Frame>, status: Status) -> Self {
-        Self { frames, status }
+    /// A server for the frames in `frames`. What the relay says of the time
+    /// goes to `relay_word`.
+    pub(super) fn new(frames: Latest<Frame>, status: Status, relay_word: RelayWord) -> Self {
+        Self {
+            frames,
+            status,
+            relay_word,
+        }
     }
 
     /// Serves one connection to its end. A client that does not read delays
@@ -71,9 +79,10 @@ impl Server {
                 }
                 (Method::Get | Method::Head, "/snapshot.jpg") => self.snapshot().await,
                 (Method::Get | Method::Head, "/status.json") => self.status(),
+                (Method::Get, clock::PATH) => self.clock(&request),
                 (Method::Get | Method::Head, _) => text(
                     StatusCode::NotFound,
-                    "not found: there are /stream, /snapshot.jpg and /status.json\n",
+                    "not found: there are /stream, /snapshot.jpg, /status.json and /clock\n",
                 ),
                 _ => method_not_allowed(),
             };
@@ -125,6 +134,26 @@ impl Server {
         response.insert_header("Content-Type", "image/jpeg");
         response.insert_header("Cache-Control", NO_STORE);
         response
+    }
+
+    /// Takes the relay's time and tells the box's own, as it was before.
+    fn clock(&self, request: &Request) -> Response {
+        let now = Moment::now();
+        let relay = request.field(clock::RELAY_TIME).map(str::parse);
+        match relay {
+            Some(Ok(Timestamp(time))) => {
+                let heard = Moment { time, ..now };
+                if let Err(error) = self.relay_word.write(heard) {
+                    debug!("nobody keeps a clock here: {error}");
+                }
+            }
+            Some(Err(error)) => {
+                let reason = format!("{}: {error}\n", clock::RELAY_TIME);
+                return text(StatusCode::BadRequest, reason);
+            }
+            None => {}
+        }
+        text(StatusCode::Ok, format!("{}\n", Timestamp(now.time)))
     }
 
     fn status(&self) -> Response {
@@ -216,6 +245,7 @@ mod tests {
     struct Bench {
         frames: Latest<Frame>,
         status: Status,
+        directory: tempfile::TempDir,
         executor: smol::Executor<'static>,
     }
 
@@ -224,8 +254,13 @@ mod tests {
             Self {
                 frames: Latest::new(),
                 status: Status::new(Source::Pattern, CameraSettings::default()),
+                directory: tempfile::tempdir().unwrap(),
                 executor: smol::Executor::new(),
             }
+        }
+
+        fn relay_word(&self) -> RelayWord {
+            RelayWord::at(self.directory.path().join("time"))
         }
 
         fn run<T>(&self, test: impl Future<Output = T>) -> T {
@@ -239,7 +274,7 @@ mod tests {
             let mut client = Async::<TcpStream>::connect(address).await.unwrap();
             let (accepted, _) = listener.accept().unwrap();
             let served = Loopback(Async::new(accepted).unwrap());
-            let server = Server::new(self.frames.clone(), self.status.clone());
+            let server = Server::new(self.frames.clone(), self.status.clone(), self.relay_word());
             let serving = async move { server.serve(served).await };
             self.executor.spawn(serving).detach();
             client.write_all(request.as_bytes()).await.unwrap();
@@ -375,6 +410,31 @@ mod tests {
         );
         let status: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(status["source"], "pattern");
+    }
+
+    #[test]
+    fn the_relays_time_is_taken_and_the_boxes_own_told() {
+        let bench = Bench::new();
+        let told = "X-Relay-Time: 4102444800.000001";
+        let answer = bench.answer(&format!("GET /clock HTTP/1.1\r\n{told}"));
+        let (_, shown) = answer.split_once("\r\n\r\n").unwrap();
+        let Timestamp(shown) = shown.trim().parse().unwrap();
+        assert!(shown.elapsed().unwrap() < Duration::from_secs(60));
+        let heard = bench.relay_word().read().unwrap();
+        assert_eq!(Timestamp(heard.time).to_string(), "4102444800.000001");
+        assert!(heard.uptime <= Moment::now().uptime);
+    }
+
+    #[test]
+    fn a_time_that_is_none_is_refused_and_none_is_no_fault() {
+        let bench = Bench::new();
+        for told in ["", "now", "1e9", "99999999999999999999.000000"] {
+            let answer = bench.answer(&format!("GET /clock HTTP/1.1\r\nX-Relay-Time: {told}"));
+            assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        }
+        let answer = bench.answer("GET /clock HTTP/1.1");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert_eq!(bench.relay_word().read(), None);
     }
 
     #[test]

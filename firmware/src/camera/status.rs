@@ -102,7 +102,7 @@ pub(super) struct Tunnel {
     /// What runs it.
     pub(super) implementation: Implementation,
     /// When the relay was last known to be there.
-    pub(super) last_handshake: Option<SystemTime>,
+    pub(super) last_handshake: Option<Instant>,
 }
 
 impl Status {
@@ -209,7 +209,7 @@ impl Status {
                 implementation: tunnel.implementation,
                 last_handshake_seconds_ago: tunnel
                     .last_handshake
-                    .map(|handshake| seconds_before(now, handshake)),
+                    .map(|handshake| handshake.elapsed().as_secs_f64()),
             }),
         })
     }
@@ -415,7 +415,7 @@ mod tests {
         assert_eq!(status.sent(), 1);
         status.set_tunnel(Tunnel {
             implementation: Implementation::InProcess,
-            last_handshake: Some(SystemTime::now() - Duration::from_secs(7)),
+            last_handshake: Instant::now().checked_sub(Duration::from_secs(7)),
         });
         frames.publish(Frame::new(vec![], SystemTime::now(), 3));
         let live = report();

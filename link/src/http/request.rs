@@ -77,6 +77,12 @@ impl Request {
         Some(value.into_owned())
     }
 
+    /// The value of the first header field of that name.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let values = self.inner.header(name)?;
+        Some(values.get(0)?.as_str())
+    }
+
     /// The client's version of HTTP.
     pub fn version(&self) -> Version {
         self.version
@@ -256,6 +262,8 @@ mod tests {
         assert_eq!(request.query("fps").as_deref(), Some("5"));
         assert_eq!(request.query("x").as_deref(), Some(" "));
         assert_eq!(request.query("y"), None);
+        assert_eq!(request.field("range"), Some("bytes=0-"));
+        assert_eq!(request.field("X-Other"), None);
         assert_eq!(request.version().framing(), Framing::Chunked);
         assert!(request.keep_alive());
     }

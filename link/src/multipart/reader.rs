@@ -1,14 +1,11 @@
 //! Multipart bytes to frames: what a relay reads from a box.
 
-use std::{
-    io,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{io, time::SystemTime};
 
 use smol::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _};
 
 use super::{BOUNDARY, SEQUENCE, TIMESTAMP};
-use crate::{Frame, MAX_JPEG_LEN};
+use crate::{Frame, MAX_JPEG_LEN, Timestamp};
 
 /// Longest run of lines between two parts' bodies, in bytes.
 const MAX_HEADERS_LEN: usize = 4096;
@@ -140,7 +137,9 @@ impl PartHeaders {
             .ok_or(MultipartError::Malformed("a part has no Content-Length"))?;
         Ok(Self {
             content_length,
-            captured: value(TIMESTAMP).and_then(parse_timestamp),
+            captured: value(TIMESTAMP)
+                .and_then(|text| text.trim().parse().ok())
+                .map(|Timestamp(captured)| captured),
             sequence: value(SEQUENCE)
                 .and_then(|count| count.trim().parse().ok())
                 .unwrap_or(0),
@@ -148,19 +147,10 @@ impl PartHeaders {
     }
 }
 
-/// `seconds.microseconds` since 1970; `None` for anything else.
-fn parse_timestamp(text: &str) -> Option<SystemTime> {
-    let (seconds, micros) = text.trim().split_once('.')?;
-    if micros.len() != 6 {
-        return None;
-    }
-    let since_1970 = Duration::from_secs(seconds.parse().ok()?)
-        .checked_add(Duration::from_micros(micros.parse().ok()?))?;
-    UNIX_EPOCH.checked_add(since_1970)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use proptest::prelude::*;
 
     use super::*;

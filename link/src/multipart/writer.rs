@@ -1,9 +1,9 @@
 //! Frames to multipart bytes.
 
-use std::{fmt::Write as _, time::UNIX_EPOCH};
+use std::fmt::Write as _;
 
 use super::{BOUNDARY, SEQUENCE, TIMESTAMP};
-use crate::Frame;
+use crate::{Frame, Timestamp};
 
 /// How the body's end is marked (RFC 9112 section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +44,6 @@ impl PartWriter {
 
     /// One whole part and the boundary that ends it.
     pub fn part(&mut self, frame: &Frame) -> &[u8] {
-        // A capture time before 1970 is a clock that was never set.
-        let captured = frame.captured().duration_since(UNIX_EPOCH);
-        let captured = captured.unwrap_or_default();
         let mut headers = std::mem::take(&mut self.headers);
         headers.clear();
         // Writing to a String cannot fail.
@@ -54,12 +51,11 @@ impl PartWriter {
             headers,
             "Content-Type: image/jpeg\r\n\
              Content-Length: {}\r\n\
-             {TIMESTAMP}: {}.{:06}\r\n\
+             {TIMESTAMP}: {}\r\n\
              {SEQUENCE}: {}\r\n\
              \r\n",
             frame.jpeg().len(),
-            captured.as_secs(),
-            captured.subsec_micros(),
+            Timestamp(frame.captured()),
             frame.sequence(),
         );
         self.envelop(&[
@@ -100,7 +96,7 @@ impl PartWriter {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
 

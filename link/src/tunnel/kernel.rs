@@ -12,6 +12,7 @@ use std::{
     fs, io,
     net::{Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6, TcpListener, TcpStream},
     os::fd::AsFd as _,
+    sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -20,12 +21,13 @@ use nix::net::if_::if_nametoindex;
 use smol::{Async, future::FutureExt as _};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use wireguard_control::{
-    Backend, Device, DeviceUpdate, InterfaceName, Key, PeerConfigBuilder, backends,
+    Backend, Device, DeviceUpdate, InterfaceName, Key, PeerConfigBuilder, PeerInfo, backends,
 };
 
 use super::{
     BACKLOG, CONNECT_TIMEOUT, MTU, NOT_SENT_LOW_WATER, PREFIX_LEN, Peer, PeerStatus, Settings,
-    TCP_KEEPALIVE, TunnelError, USER_TIMEOUT, namespace::Namespace, netlink,
+    TCP_KEEPALIVE, TunnelError, USER_TIMEOUT, handshake_moments::HandshakeMoments,
+    namespace::Namespace, netlink,
 };
 use crate::PublicKey;
 
@@ -63,6 +65,7 @@ pub(super) struct Interface {
     namespace: Namespace,
     name: InterfaceName,
     address: Ipv6Addr,
+    handshakes: Mutex<HandshakeMoments>,
 }
 
 impl Interface {
@@ -93,6 +96,7 @@ impl Interface {
             namespace,
             name,
             address: settings.address,
+            handshakes: Mutex::default(),
         };
         let update = DeviceUpdate::new()
             .set_private_key(Key(*settings.private_key.as_bytes()))
@@ -147,18 +151,38 @@ impl Interface {
         self.apply(DeviceUpdate::new().add_peer(config), "set a peer")
     }
 
+    /// The kernel forgets the time of a peer's handshakes only with the peer.
+    /// Its TCP does not notice.
+    pub(super) fn renew_peer(&self, peer: &Peer) -> Result<(), TunnelError> {
+        self.remove_peer(&peer.public_key)?;
+        self.set_peer(peer)
+    }
+
     pub(super) fn remove_peer(&self, key: &PublicKey) -> Result<(), TunnelError> {
         let update = DeviceUpdate::new().remove_peer_by_key(&Key(*key.as_bytes()));
         self.apply(update, "remove a peer")
     }
 
     pub(super) fn peers(&self) -> Result<Vec<PeerStatus>, TunnelError> {
-        let peers = self.device()?.peers.into_iter();
+        let peers = self.device()?.peers;
+        let key = |peer: &PeerInfo| PublicKey::from(peer.config.public_key.0);
+        let mut handshakes = self
+            .handshakes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        handshakes.look(
+            peers
+                .iter()
+                .filter_map(|peer| Some((key(peer), peer.stats.last_handshake_time?))),
+        );
         Ok(peers
+            .iter()
             .map(|peer| PeerStatus {
-                public_key: PublicKey::from(peer.config.public_key.0),
+                public_key: key(peer),
                 endpoint: peer.config.endpoint,
-                last_handshake: peer.stats.last_handshake_time,
+                last_handshake: handshakes.of(&key(peer)),
+                // The kernel drops them without a trace.
+                outdated_handshakes: None,
                 received_bytes: peer.stats.rx_bytes,
                 sent_bytes: peer.stats.tx_bytes,
             })

@@ -17,6 +17,7 @@
 //! written has left this machine, so that the next frame is begun only then,
 //! with the newest there is.
 
+mod handshake_moments;
 mod in_process;
 mod kernel;
 mod namespace;
@@ -28,7 +29,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant},
 };
 
 use smol::io::{AsyncRead, AsyncWrite};
@@ -123,9 +124,13 @@ pub struct PeerStatus {
     pub public_key: PublicKey,
     /// Where the peer's packets come from, or where it was said to listen.
     pub endpoint: Option<SocketAddr>,
-    /// When the last handshake was completed, by this machine's clock as it
-    /// is set now.
-    pub last_handshake: Option<SystemTime>,
+    /// When the last handshake was completed. The clock may be set meanwhile.
+    pub last_handshake: Option<Instant>,
+    /// Handshakes since the peer's last authentic packet that were refused,
+    /// because they began with an older time (TAI64N) than one before: the
+    /// peer's clock went back, or somebody sends old packets again. `None`
+    /// where the kernel runs the tunnel, which does not tell.
+    pub outdated_handshakes: Option<u64>,
     /// Bytes of authentic WireGuard packets that came from the peer.
     pub received_bytes: u64,
     /// Bytes of WireGuard packets that were sent to the peer.
@@ -244,6 +249,20 @@ impl Tunnel {
         match &self.0 {
             Inner::Kernel(interface) => interface.set_peer(peer),
             Inner::InProcess(engine) => engine.set_peer(peer),
+        }
+    }
+
+    /// Sets a peer as [`set_peer`](Self::set_peer) does, and forgets the time
+    /// of its handshakes and the session with it, so that a peer whose clock
+    /// went back is let in again. With an endpoint and a keepalive it is called
+    /// at once. Its streams go on if it answers within their patience.
+    ///
+    /// # Errors
+    /// As for [`set_peer`](Self::set_peer).
+    pub fn renew_peer(&self, peer: &Peer) -> Result<(), TunnelError> {
+        match &self.0 {
+            Inner::Kernel(interface) => interface.renew_peer(peer),
+            Inner::InProcess(engine) => engine.renew_peer(peer),
         }
     }
 

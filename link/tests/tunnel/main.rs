@@ -9,6 +9,7 @@
 
 mod interoperation;
 mod isolation;
+mod renewal;
 mod rig;
 
 use std::{io::ErrorKind, net::UdpSocket, time::Duration};
@@ -131,7 +132,7 @@ fn an_idle_tunnel_stays_up_with_fresh_keys() {
         let pair = Pair::new().await;
         smol::Timer::after(Duration::from_secs(200)).await;
         for end in [&pair.relay, &pair.camera] {
-            let age = status(end).last_handshake.unwrap().elapsed().unwrap();
+            let age = status(end).last_handshake.unwrap().elapsed();
             assert!(age < Duration::from_secs(100), "{age:?}");
         }
         pair.connection().await;

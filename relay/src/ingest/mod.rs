@@ -152,7 +152,7 @@ async fn keep_pulling(camera: &Camera, tunnel: &Tunnel, patience: Patience) -> I
     let mut last_cause = String::new();
     camera.set_pull(Pull::Starting);
     loop {
-        let last_handshake = camera.health().last_handshake;
+        let last_handshake = camera.health().handshake;
         let Err(error) = pull(camera, tunnel, patience.silence).await;
         if camera.is_streaming() {
             pause = patience.first_pause;

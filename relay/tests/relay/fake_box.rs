@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
     thread,
@@ -12,7 +12,7 @@ use std::{
 };
 
 use pinhole_link::{
-    CAMERA_PORT, Enrolment, Frame, Latest,
+    CAMERA_PORT, Enrolment, Frame, Latest, Timestamp,
     http::{head::read_head, stream_head},
     multipart::{Framing, send_frames},
     tunnel::{Choice, Implementation, Peer, Settings, Tunnel},
@@ -29,26 +29,40 @@ const STATUS: &str = r#"{"state": "live", "machine": {"model": "Fake"}, "secret"
 pub(crate) struct FakeBox {
     /// The camera's newest frame.
     pub(crate) frames: Latest<Frame>,
-    pulls: Arc<AtomicUsize>,
-    refuses: Arc<AtomicBool>,
+    behaviour: Arc<Behaviour>,
     executor: Arc<Executor<'static>>,
     stop: Option<smol::channel::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
+/// What the test may change and see while the box runs.
+#[derive(Default)]
+struct Behaviour {
+    pulls: AtomicUsize,
+    refuses: AtomicBool,
+    /// How far the box's clock is ahead, in seconds, until it is told the time.
+    clock_ahead: AtomicU64,
+    /// How often it was told the time.
+    told: AtomicUsize,
+}
+
 impl FakeBox {
     /// Connects to the relay as `enrolment` says.
     pub(crate) fn start(enrolment: &Enrolment) -> Self {
+        Self::with_clock_ahead(enrolment, 0)
+    }
+
+    /// Connects with a clock that is ahead by so many seconds.
+    pub(crate) fn with_clock_ahead(enrolment: &Enrolment, seconds: u64) -> Self {
         let frames = Latest::new();
-        let pulls = Arc::new(AtomicUsize::new(0));
-        let refuses = Arc::new(AtomicBool::new(false));
+        let behaviour = Arc::new(Behaviour::default());
+        behaviour.clock_ahead.store(seconds, Ordering::SeqCst);
         let executor = Arc::new(Executor::new());
         let tunnel = smol::block_on(open_tunnel(enrolment));
         let serving = serve(
             tunnel,
             frames.clone(),
-            Arc::clone(&pulls),
-            Arc::clone(&refuses),
+            Arc::clone(&behaviour),
             Arc::clone(&executor),
         );
         let (stop, stopped) = smol::channel::bounded::<()>(1);
@@ -63,8 +77,7 @@ impl FakeBox {
         });
         Self {
             frames,
-            pulls,
-            refuses,
+            behaviour,
             executor,
             stop: Some(stop),
             thread: Some(thread),
@@ -99,12 +112,17 @@ impl FakeBox {
     /// From now on, answers to whoever asks for the stream that there is none,
     /// or sends it again.
     pub(crate) fn refuse(&self, refuses: bool) {
-        self.refuses.store(refuses, Ordering::SeqCst);
+        self.behaviour.refuses.store(refuses, Ordering::SeqCst);
     }
 
     /// How many times the stream was asked for.
     pub(crate) fn pulls(&self) -> usize {
-        self.pulls.load(Ordering::SeqCst)
+        self.behaviour.pulls.load(Ordering::SeqCst)
+    }
+
+    /// How many times it was told the time.
+    pub(crate) fn told(&self) -> usize {
+        self.behaviour.told.load(Ordering::SeqCst)
     }
 }
 
@@ -130,6 +148,22 @@ impl Drop for Filming {
     }
 }
 
+impl Behaviour {
+    /// Checks and takes the time that the relay tells; the answer.
+    fn told(&self, head: &str) -> String {
+        let time = head
+            .lines()
+            .find_map(|line| line.strip_prefix("X-Relay-Time: "));
+        let Timestamp(time) = time.unwrap().parse().unwrap();
+        let age = SystemTime::now().duration_since(time).unwrap();
+        assert!(age < PATIENCE, "{age:?}");
+        self.told.fetch_add(1, Ordering::SeqCst);
+        let ahead = Duration::from_secs(self.clock_ahead.swap(0, Ordering::SeqCst));
+        let shown = Timestamp(SystemTime::now() + ahead);
+        format!("HTTP/1.1 200 OK\r\n\r\n{shown}\n")
+    }
+}
+
 async fn open_tunnel(enrolment: &Enrolment) -> Tunnel {
     let settings = Settings {
         private_key: enrolment.private_key.clone(),
@@ -152,8 +186,7 @@ async fn open_tunnel(enrolment: &Enrolment) -> Tunnel {
 async fn serve(
     tunnel: Tunnel,
     frames: Latest<Frame>,
-    pulls: Arc<AtomicUsize>,
-    refuses: Arc<AtomicBool>,
+    behaviour: Arc<Behaviour>,
     executor: Arc<Executor<'static>>,
 ) {
     let listener = tunnel.listen(CAMERA_PORT).await.unwrap();
@@ -161,9 +194,8 @@ async fn serve(
     drop(executor);
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        pulls.fetch_add(1, Ordering::SeqCst);
         let frames = frames.clone();
-        let refuses = refuses.load(Ordering::SeqCst);
+        let behaviour = Arc::clone(&behaviour);
         let Some(executor) = weak.upgrade() else {
             return;
         };
@@ -177,8 +209,14 @@ async fn serve(
                 let _ = stream.close().await;
                 return;
             }
+            if head.starts_with(b"GET /clock HTTP/1.0\r\n") {
+                let answer = behaviour.told(&String::from_utf8(head).unwrap());
+                let _ = stream.write_all(answer.as_bytes()).await;
+                return;
+            }
             assert!(head.starts_with(b"GET /stream HTTP/1.0\r\n"));
-            if refuses {
+            behaviour.pulls.fetch_add(1, Ordering::SeqCst);
+            if behaviour.refuses.load(Ordering::SeqCst) {
                 let _ = stream.write_all(b"HTTP/1.1 503 No\r\n\r\n").await;
                 return;
             }

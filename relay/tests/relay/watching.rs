@@ -24,9 +24,9 @@ use crate::{
 };
 
 /// A relay that runs in this process and is less patient than the real one.
-struct Running {
+pub(crate) struct Running {
     state: State,
-    porch: Enrolment,
+    pub(crate) porch: Enrolment,
     port: u16,
     stop: Option<smol::channel::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
@@ -36,7 +36,7 @@ struct Running {
 const LINGER: Duration = Duration::from_millis(700);
 
 impl Running {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let state = State::new();
         let udp_port = free_udp_port();
         let porch = state.enrol("porch", udp_port);
@@ -71,11 +71,11 @@ impl Running {
         }
     }
 
-    fn watch(&self) -> Viewer {
+    pub(crate) fn watch(&self) -> Viewer {
         Viewer::watch(&self.state, self.port, "porch")
     }
 
-    fn status(&self) -> serde_json::Value {
+    pub(crate) fn status(&self) -> serde_json::Value {
         status(&self.state, self.port, "porch")
     }
 
@@ -83,7 +83,7 @@ impl Running {
         self.status()["state"] == word
     }
 
-    fn online(&self) {
+    pub(crate) fn online(&self) {
         eventually("the box is online", || {
             self.status()["tunnel"]["online"] == true
         });

@@ -104,6 +104,14 @@ impl Engine {
             .map_err(|error| TunnelError::Start(error.into()))
     }
 
+    pub(in crate::tunnel) fn renew_peer(&self, peer: &Peer) -> Result<(), TunnelError> {
+        let mut state = self.shared.lock();
+        let EngineState { peers, scratch, .. } = &mut *state;
+        peers
+            .renew(peer, &self.underlay, scratch.as_mut_slice())
+            .map_err(|error| TunnelError::Start(error.into()))
+    }
+
     pub(in crate::tunnel) fn remove_peer(&self, key: &PublicKey) {
         let mut state = self.shared.lock();
         if let Some(address) = state.peers.remove(key) {

@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     net::{Ipv6Addr, SocketAddr},
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use boringtun::{
@@ -67,6 +67,9 @@ struct Session {
     /// It was this end that answered the last handshake, and nothing came
     /// through the new session yet.
     unconfirmed: bool,
+    /// Handshakes since the last authentic packet that began with an older
+    /// time than one before.
+    outdated_handshakes: u64,
     received_bytes: u64,
     sent_bytes: u64,
 }
@@ -135,6 +138,28 @@ impl Peers {
         }
     }
 
+    /// Forgets what was agreed with a peer, and the time of its handshakes, and
+    /// calls it. A peer that is not known is added.
+    pub(super) fn renew(
+        &mut self,
+        peer: &Peer,
+        underlay: &Underlay,
+        scratch: &mut [u8],
+    ) -> Result<(), getrandom::Error> {
+        if let Some(session) = self.by_key.get_mut(&peer.public_key) {
+            let key = self.private_key.clone();
+            let limiter = Arc::clone(&self.no_limit);
+            *session = Session {
+                address: session.address,
+                endpoint: session.endpoint,
+                received_bytes: session.received_bytes,
+                sent_bytes: session.sent_bytes,
+                ..Session::new(key, session.index, peer, limiter)
+            };
+        }
+        self.set(peer, underlay, scratch)
+    }
+
     /// Forgets a peer and returns the address that it had.
     pub(super) fn remove(&mut self, key: &PublicKey) -> Option<Ipv6Addr> {
         let session = self.by_key.remove(key)?;
@@ -160,15 +185,13 @@ impl Peers {
     }
 
     pub(super) fn status(&self) -> Vec<PeerStatus> {
-        let now = SystemTime::now();
         let sessions = self.by_key.iter();
         sessions
             .map(|(public_key, session)| PeerStatus {
                 public_key: *public_key,
                 endpoint: session.endpoint,
-                last_handshake: session
-                    .last_handshake
-                    .and_then(|instant| now.checked_sub(instant.elapsed())),
+                last_handshake: session.last_handshake,
+                outdated_handshakes: Some(session.outdated_handshakes),
                 received_bytes: session.received_bytes,
                 sent_bytes: session.sent_bytes,
             })
@@ -325,6 +348,7 @@ impl Session {
             last_sent: None,
             last_handshake: None,
             unconfirmed: false,
+            outdated_handshakes: 0,
             received_bytes: 0,
             sent_bytes: 0,
         }
@@ -343,6 +367,9 @@ impl Session {
         let result = quietly(|| self.tunn.decapsulate(Some(from.ip()), datagram, scratch));
         let packet_len = match result {
             TunnResult::Err(error) => {
+                if matches!(error, WireGuardError::WrongTai64nTimestamp) {
+                    self.outdated_handshakes += 1;
+                }
                 debug!("dropped a datagram from {from}: {error:?}");
                 return None;
             }
@@ -355,6 +382,7 @@ impl Session {
             self.endpoint = Some(from);
         }
         self.send(&result, underlay);
+        self.outdated_handshakes = 0;
         self.received_bytes += datagram.len() as u64;
         match kind {
             Kind::Initiation => self.unconfirmed = true,

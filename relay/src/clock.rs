@@ -1,0 +1,147 @@
+//! Telling the boxes the time; see [`pinhole_link::clock`].
+//!
+//! A box is told after each of its handshakes: at once when it comes online,
+//! and every two minutes from then on.
+//!
+//! Log line that tests wait for: `camera porch: told the time: its clock was
+//! 663 s ahead`, or `behind`.
+
+use std::{
+    convert::Infallible,
+    io,
+    time::{Duration, SystemTime},
+};
+
+use pinhole_link::{
+    CAMERA_PORT, Timestamp,
+    clock::{PATH, RELAY_TIME, TOLERANCE},
+    http::{HeadError, head::read_head},
+    tunnel::Tunnel,
+};
+use smol::{
+    Timer,
+    future::FutureExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+};
+use tracing::{debug, info};
+
+use crate::{
+    camera::Camera,
+    ingest,
+    readmission::{Reason, readmit},
+};
+
+/// How long a box may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The pause before a box that did not answer is told again.
+const PAUSE: Duration = Duration::from_secs(15);
+
+/// The time that a box takes to set its clock, and some more.
+const SETTING: Duration = Duration::from_secs(2);
+
+/// Longest answer that is read, in bytes: more than any time is long.
+const MAX_ANSWER: u64 = 64;
+
+/// Why a box was not told the time.
+#[derive(Debug, thiserror::Error)]
+enum ClockError {
+    #[error("the box cannot be reached: {0}")]
+    Connection(#[from] io::Error),
+    #[error("the box's answer makes no sense: {0}")]
+    Answer(#[from] HeadError),
+    #[error("the box answered with HTTP status {0}")]
+    Refused(u16),
+    #[error("the box did not say what its clock shows")]
+    NoTime,
+}
+
+/// Where a box's clock is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Offset {
+    Ahead(Duration),
+    Behind(Duration),
+}
+
+/// Tells the camera's box the time whenever it has made a handshake.
+pub(crate) async fn keep_telling(camera: &Camera, tunnel: &Tunnel) -> Infallible {
+    let mut handshakes = camera.handshakes().reader();
+    loop {
+        handshakes.next().await;
+        loop {
+            match tell(camera, tunnel).await {
+                Ok(offset) => {
+                    act(camera, offset, tunnel).await;
+                    break;
+                }
+                Err(error) => {
+                    debug!("camera {}: not told the time: {error}", camera.name());
+                    if !camera.health().online {
+                        break;
+                    }
+                    Timer::after(PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// Does what a box that sets its clock needs. One whose clock was ahead is let
+/// in anew, and called at once, so that its streams go on.
+async fn act(camera: &Camera, offset: Offset, tunnel: &Tunnel) {
+    match offset {
+        Offset::Ahead(by) if by > TOLERANCE => {
+            let name = camera.name();
+            let seconds = by.as_secs();
+            info!("camera {name}: told the time: its clock was {seconds} s ahead");
+            Timer::after(SETTING).await;
+            if readmit(camera, Reason::Ahead(by), tunnel)
+                && let Err(error) = tell(camera, tunnel).await
+            {
+                debug!("camera {name}: does not answer yet: {error}");
+            }
+        }
+        Offset::Behind(by) if by > TOLERANCE => info!(
+            "camera {}: told the time: its clock was {} s behind",
+            camera.name(),
+            by.as_secs()
+        ),
+        Offset::Ahead(_) | Offset::Behind(_) => {}
+    }
+}
+
+/// Tells the time once, and returns where the box's clock was when it heard it.
+async fn tell(camera: &Camera, tunnel: &Tunnel) -> Result<Offset, ClockError> {
+    let telling = async {
+        let stream = tunnel.connect(camera.address(), CAMERA_PORT).await?;
+        let mut stream = BufReader::new(stream);
+        let told = SystemTime::now();
+        let request = format!(
+            "GET {PATH} HTTP/1.0\r\nHost: camera\r\n{RELAY_TIME}: {}\r\n\r\n",
+            Timestamp(told)
+        );
+        stream.write_all(request.as_bytes()).await?;
+        stream.flush().await?;
+        let head = read_head(&mut stream, PATIENCE).await?;
+        match ingest::status(&head.ok_or(ClockError::NoTime)?)? {
+            200 => {}
+            other => return Err(ClockError::Refused(other)),
+        }
+        let mut answer = String::new();
+        stream.take(MAX_ANSWER).read_to_string(&mut answer).await?;
+        let shown = answer.trim().parse().map_err(|_| ClockError::NoTime)?;
+        Ok(offset(shown, told))
+    };
+    let too_late = async {
+        Timer::after(PATIENCE).await;
+        Err(io::Error::from(io::ErrorKind::TimedOut).into())
+    };
+    telling.or(too_late).await
+}
+
+fn offset(Timestamp(shown): Timestamp, told: SystemTime) -> Offset {
+    match shown.duration_since(told) {
+        Ok(ahead) => Offset::Ahead(ahead),
+        Err(behind) => Offset::Behind(behind.duration()),
+    }
+}

@@ -1,0 +1,156 @@
+//! Letting a box in anew that WireGuard refuses because its clock went back.
+//!
+//! WireGuard takes no handshake that begins with an older time than the one
+//! before it from the same peer (section 5.1 of the paper), and a box without a
+//! battery may lose the time, or learn that it was ahead of it. Only a peer that
+//! is set anew may begin with any time. So it is, when
+//!
+//! - the tunnel sees handshakes that are refused for it;
+//! - or the box is offline, and the tunnel is the kernel's, which does not tell;
+//! - or the box's clock was found ahead (see [`clock`](crate::clock)).
+//!
+//! A box that sends anything authentic is never disturbed but in the last case,
+//! and no box more often than every [`INTERVAL`]: who has recorded a handshake
+//! can send it again.
+//!
+//! Log line that tests wait for: `camera porch: let in anew: …`.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use pinhole_link::tunnel::{Peer, PeerStatus, Tunnel};
+use tracing::{info, warn};
+
+use crate::camera::Camera;
+
+/// Least time between two times that one box is let in anew.
+const INTERVAL: Duration = Duration::from_secs(180);
+
+/// So many refused handshakes in a row are no accident of the network: a box
+/// calls every 5 s (`REKEY_TIMEOUT`, section 6.1 of the WireGuard paper).
+const REFUSED: u64 = 2;
+
+/// When a box was let in anew.
+#[derive(Debug, Default)]
+pub(crate) struct Readmission {
+    last: Option<Instant>,
+}
+
+/// Why a box is let in anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It calls, with a time that is past.
+    Refused,
+    /// It is silent, or is not heard.
+    Offline,
+    /// Its clock was ahead by this much, and it was told so.
+    Ahead(Duration),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => formatter.write_str("its clock went back"),
+            Self::Offline => formatter.write_str("its clock may have gone back"),
+            Self::Ahead(by) => write!(formatter, "its clock was {} s ahead", by.as_secs()),
+        }
+    }
+}
+
+impl Readmission {
+    /// Whether the box may be let in anew now, which is then taken as done.
+    fn may(&mut self, now: Instant) -> bool {
+        let may = self
+            .last
+            .is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL);
+        if may {
+            self.last = Some(now);
+        }
+        may
+    }
+}
+
+/// Why a box may be locked out, by what the tunnel tells of it.
+fn locked_out(online: bool, peer: &PeerStatus) -> Option<Reason> {
+    match peer.outdated_handshakes {
+        Some(refused) => (refused >= REFUSED).then_some(Reason::Refused),
+        // Who was let in anew has no handshake until it makes one.
+        None => (!online && peer.last_handshake.is_some()).then_some(Reason::Offline),
+    }
+}
+
+/// Lets the camera's box in anew if it may be locked out.
+pub(crate) fn readmit_if_locked_out(camera: &Camera, peer: &PeerStatus, tunnel: &Tunnel) {
+    if let Some(reason) = locked_out(camera.health().online, peer) {
+        readmit(camera, reason, tunnel);
+    }
+}
+
+/// Lets the camera's box in anew, unless that was done a short while ago.
+/// Returns whether it was done.
+pub(crate) fn readmit(camera: &Camera, reason: Reason, tunnel: &Tunnel) -> bool {
+    if !camera.readmission().may(Instant::now()) {
+        return false;
+    }
+    let peer = Peer {
+        public_key: *camera.public_key(),
+        address: camera.address(),
+        // Kept, so that whoever wants the camera can call the box there.
+        endpoint: camera.health().endpoint,
+        keepalive: None,
+    };
+    match tunnel.renew_peer(&peer) {
+        Ok(()) => info!("camera {}: let in anew: {reason}", camera.name()),
+        Err(error) => warn!("tunnel: {error}"),
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use pinhole_link::PrivateKey;
+
+    use super::*;
+
+    fn peer(outdated_handshakes: Option<u64>, has_handshake: bool) -> PeerStatus {
+        PeerStatus {
+            public_key: PrivateKey::generate().unwrap().public_key(),
+            endpoint: None,
+            last_handshake: has_handshake.then(Instant::now),
+            outdated_handshakes,
+            received_bytes: 0,
+            sent_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn refused_handshakes_tell_where_the_tunnel_tells_of_them() {
+        for online in [false, true] {
+            assert_eq!(locked_out(online, &peer(Some(0), true)), None);
+            assert_eq!(locked_out(online, &peer(Some(1), true)), None);
+            let refused = locked_out(online, &peer(Some(2), true));
+            assert_eq!(refused, Some(Reason::Refused));
+        }
+    }
+
+    #[test]
+    fn silence_tells_where_the_tunnel_does_not_and_once() {
+        assert_eq!(locked_out(true, &peer(None, true)), None);
+        assert_eq!(locked_out(false, &peer(None, true)), Some(Reason::Offline));
+        assert_eq!(locked_out(false, &peer(None, false)), None);
+    }
+
+    #[test]
+    fn no_box_is_let_in_anew_all_the_time() {
+        let mut readmission = Readmission::default();
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert!(readmission.may(after(10)));
+        assert!(!readmission.may(after(10)));
+        assert!(!readmission.may(after(189)));
+        assert!(readmission.may(after(190)));
+        assert!(!readmission.may(after(191)));
+    }
+}

@@ -1,0 +1,91 @@
+//! Boxes whose clocks are wrong.
+
+use std::{net::UdpSocket, time::Duration};
+
+use boringtun::{
+    noise::{Tunn, TunnResult},
+    x25519,
+};
+use pinhole_link::Enrolment;
+
+use crate::{
+    eventually,
+    fake_box::{FakeBox, picture},
+    watching::Running,
+};
+
+#[test]
+fn a_box_is_told_the_time_once_it_is_online() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    relay.online();
+    eventually("it is told", || camera.told() == 1);
+    assert_eq!(camera.pulls(), 0);
+}
+
+#[test]
+fn a_box_that_sets_its_clock_back_streams_on() {
+    let relay = Running::start();
+    let camera = FakeBox::with_clock_ahead(&relay.porch, 663);
+    let _filming = camera.film(|number| picture(number, 2000));
+    relay.online();
+    let mut viewer = relay.watch();
+    viewer.next().unwrap();
+    let before = relay.status()["tunnel"]["last_handshake"].clone();
+    // Once more when it was let in anew, and once for its new handshake.
+    eventually("it is told again", || camera.told() == 3);
+    assert_ne!(relay.status()["tunnel"]["last_handshake"], before);
+    assert_eq!(relay.status()["tunnel"]["online"], true);
+    viewer.next().unwrap();
+    assert_eq!(camera.pulls(), 1);
+}
+
+#[test]
+fn a_box_that_lost_the_time_is_let_in_again() {
+    let relay = Running::start();
+    let earlier = Latecomer::new(&relay.porch);
+    let camera = FakeBox::start(&relay.porch);
+    relay.online();
+    drop(camera);
+    assert!(!earlier.is_answered());
+    eventually("it is answered", || earlier.is_answered());
+}
+
+/// A box that called while it was still earlier, and is heard only now.
+struct Latecomer {
+    initiation: Vec<u8>,
+    socket: UdpSocket,
+}
+
+impl Latecomer {
+    fn new(enrolment: &Enrolment) -> Self {
+        let mut tunn = Tunn::new(
+            x25519::StaticSecret::from(*enrolment.private_key.as_bytes()),
+            x25519::PublicKey::from(*enrolment.relay.public_key.as_bytes()),
+            None,
+            None,
+            7,
+            None,
+        );
+        let mut space = [0; 2048];
+        let initiation = match tunn.format_handshake_initiation(&mut space, false) {
+            TunnResult::WriteToNetwork(initiation) => initiation.to_vec(),
+            other => panic!("no initiation: {other:?}"),
+        };
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket
+            .connect(("127.0.0.1", enrolment.relay.endpoint.port()))
+            .unwrap();
+        let patience = Some(Duration::from_millis(300));
+        socket.set_read_timeout(patience).unwrap();
+        Self { initiation, socket }
+    }
+
+    /// Calls, and returns whether the relay took the handshake.
+    fn is_answered(&self) -> bool {
+        self.socket.send(&self.initiation).unwrap();
+        let mut answer = [0; 2048];
+        // A response, WireGuard's second kind of message.
+        matches!(self.socket.recv(&mut answer), Ok(length) if length > 0 && answer[0] == 2)
+    }
+}
