@@ -71,13 +71,17 @@ users_of_device() {
         *:/ | *:/boot | *:/boot/* | *:/usr | *:\[SWAP\]) printf 'the running system has %s at %s\n' "$name" "$place" ;;
         *:/*) printf '%s is mounted at %b\n' "$name" "$place" ;;
         disk: | part: | loop:) ;;
-        *) printf '%s, a volume on it\n' "$name" ;;
+        *) printf '%s is a volume on it\n' "$name" ;;
         esac
     done
 }
 
+# release_command DEVICE USERS: what ends all that users_of_device told.
 release_command() {
-    printf 'sudo umount %s?*\n' "$1"
+    printf 'sudo umount'
+    printf '%s\n' "$2" | sed -n 's/ is mounted at .*//p' | while read -r part; do
+        printf ' %s' "$part"
+    done
 }
 
 # lock_device DESCRIPTOR: keeps udev, and with it the desktop's automounter, away from a device

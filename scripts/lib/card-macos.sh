@@ -78,6 +78,7 @@ users_of_device() {
     done
 }
 
+# release_command DEVICE USERS: what ends all that users_of_device told.
 release_command() {
     printf 'diskutil unmountDisk %s\n' "$1"
 }
