@@ -65,7 +65,7 @@ require_build_tools() {
 
 # The packages that take longest, in seconds on two cores; others take about five. Only their
 # proportions matter: the rest of the build tells how fast this machine is.
-long_packages='linux=600 pinhole=240 uboot=60 libopenssl=120'
+long_packages='linux=510 pinhole=200 libopenssl=120 host-rust-bin=60 uboot=40 host-zstd=25'
 
 # progress LOG PACKAGES: one line out of Buildroot's build-time.log, which goes on growing over
 # interruptions: how many of the packages in the file PACKAGES are done, what is being built, and

@@ -53,11 +53,11 @@ unpack_image() {
     command -v "$program" >/dev/null || fail "to unpack $packed, install $program"
     [ "$program" = cat ] || program="$program -dc"
     { : >"$file"; } 2>/dev/null || fail "cannot write $file"
-    if ! $program <"$packed" 2>"$work/said" >"$file"; then
-        said=$(tail -n 1 "$work/said")
+    # Not into a file: the disk may be full.
+    if ! said=$($program 2>&1 <"$packed" >"$file"); then
         said=${said##*: }
         case $said in
-        'No space'* | 'File too large'*) fail "cannot write $file: $said" ;;
+        'No space'* | 'File too large'*) fail "cannot unpack $packed into $(dirname "$file"): $said; TMPDIR=DIR names another place" ;;
         *) fail "$packed is truncated or damaged ($said); fetch it again" ;;
         esac
     fi

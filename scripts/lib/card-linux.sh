@@ -87,7 +87,8 @@ release_command() {
 # lock_device DESCRIPTOR: keeps udev, and with it the desktop's automounter, away from a device
 # that is being written (systemd.io/BLOCK_DEVICE_LOCKING), and a second write-card.
 lock_device() {
-    flock -n "$1"
+    # udev itself holds it for moments.
+    flock -w 3 "$1"
 }
 
 # release_device DEVICE: closing it was enough.
