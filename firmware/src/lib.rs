@@ -20,5 +20,6 @@ pub mod console;
 pub mod contain;
 pub mod init;
 pub mod network;
+pub mod os_release;
 pub mod paths;
 pub mod time;

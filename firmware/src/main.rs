@@ -3,7 +3,7 @@
 
 use std::{env, fmt::Display, path::Path, process::ExitCode};
 
-use pinhole::{camera, console, init, network};
+use pinhole::{camera, console, init, network, time};
 use tracing::Level;
 
 const HELP: &str = "\
@@ -15,6 +15,7 @@ As udhcpc-event it hands on what busybox's udhcpc has learned.
 Usage:
   pinhole camera [options]    see pinhole camera --help
   pinhole network [options]   see pinhole network --help
+  pinhole time [options]      see pinhole time --help
   pinhole --help
   pinhole --version
 ";
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         }
         Some("camera") => camera::run(arguments),
         Some("network") => exit_code("network", network::run(arguments)),
+        Some("time") => exit_code("time", time::run(arguments)),
         other => usage_error(other),
     }
 }

@@ -63,6 +63,8 @@ pub const SUPPLICANT_CONTROL: &str = "/run/pinhole/network/wpa_supplicant";
 /// Time servers that networks offer: a file for each interface, one address a
 /// line.
 pub const TIME_SERVERS: &str = "/run/pinhole/time-servers";
+/// What the camera service leaves for others.
+pub const CAMERA: &str = "/run/pinhole/camera";
 /// What the relay says of the time: `time::relay_word`.
 pub const RELAY_WORD: &str = "/run/pinhole/camera/relay-time";
 /// Scratch space.

@@ -14,10 +14,10 @@ use std::{
 
 use super::{
     log,
-    state::{self, State, Store, parse_time},
+    state::{self, State, Store},
     system::System,
 };
-use crate::paths;
+use crate::{os_release, paths};
 
 /// The time between two saves.
 pub const SAVE_PERIOD: Duration = Duration::from_secs(10 * 60);
@@ -95,6 +95,16 @@ impl ClockKeeper {
         }
     }
 
+    /// Saves the clock, as another process has set it.
+    pub fn was_set(&mut self, system: &mut impl System) {
+        self.save(system);
+        if self.store.is_some() {
+            let shown = humantime::format_rfc3339_seconds(system.clock());
+            let line = format!("clock: saved, as it was set to {shown}");
+            log::info(system, &line);
+        }
+    }
+
     /// Saves the clock now.
     pub fn save(&mut self, system: &mut impl System) {
         let Some(store) = &mut self.store else {
@@ -147,10 +157,7 @@ fn build_time(system: &mut impl System) -> Option<SystemTime> {
     let text = system
         .read(Path::new(paths::OS_RELEASE))
         .unwrap_or_default();
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix("PINHOLE_BUILD_TIME="));
-    let time = value.and_then(|value| parse_time(value.trim().trim_matches('"')));
+    let time = os_release::build_time(&text);
     if time.is_none() {
         log::warn(
             system,

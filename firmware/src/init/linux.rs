@@ -41,6 +41,7 @@ use nix::{
 use tracing::Level;
 
 use super::{
+    clock_watch::ClockWatch,
     fat::{self, Extent},
     system::{
         Command, Event, Exit, MAX_FILE, Mount, ProcessId, Restrictions, Signal, Stop, System, Whom,
@@ -75,6 +76,7 @@ pub struct Linux {
     /// Whether children may have ended that were not waited for.
     children_ended: bool,
     watchdog: Option<WatchdogDevice>,
+    clock_watch: Option<ClockWatch>,
 }
 
 impl Linux {
@@ -104,6 +106,7 @@ impl Linux {
             reports: None,
             children_ended: true,
             watchdog: None,
+            clock_watch: ClockWatch::new().ok(),
         })
     }
 
@@ -162,7 +165,12 @@ impl Linux {
         (!events.is_empty()).then_some(Event::WorkerReported)
     }
 
-    /// Sleeps until a signal, a uevent or a report can be read.
+    fn next_clock_change(&mut self) -> Option<Event> {
+        let was_set = self.clock_watch.as_ref()?.was_set();
+        was_set.then_some(Event::ClockSet)
+    }
+
+    /// Sleeps until one of them can be read.
     fn sleep(&self, timeout: Duration) {
         let mut descriptors = vec![
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
@@ -170,6 +178,9 @@ impl Linux {
         ];
         if let Some(reports) = &self.reports {
             descriptors.push(PollFd::new(reports.as_fd(), PollFlags::POLLIN));
+        }
+        if let Some(watch) = &self.clock_watch {
+            descriptors.push(PollFd::new(watch.as_fd(), PollFlags::POLLIN));
         }
         // A part of a millisecond more, so as not to spin through the last one.
         let timeout = timeout.saturating_add(Duration::from_millis(1));
@@ -282,6 +293,7 @@ impl System for Linux {
 
     fn listen_to_workers(&mut self) -> io::Result<()> {
         condition::start()?;
+        fs::create_dir_all(paths::CAMERA)?;
         let reports = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         // A report is there, whole, once it was renamed into its place.
         reports.add_watch(paths::CONDITIONS, AddWatchFlags::IN_MOVED_TO)?;
@@ -306,10 +318,10 @@ impl System for Linux {
         let since_1970 = time
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
-        Ok(clock_settime(
-            ClockId::CLOCK_REALTIME,
-            TimeSpec::from_duration(since_1970),
-        )?)
+        clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::from_duration(since_1970))?;
+        // That it was set is no news.
+        let _ = self.next_clock_change();
+        Ok(())
     }
 
     fn uptime(&mut self) -> Duration {
@@ -343,17 +355,15 @@ impl System for Linux {
             .env_clear()
             .env("PATH", SEARCH_PATH)
             .current_dir("/");
-        // SAFETY: between fork and exec only sigprocmask is called, which is
-        // async-signal-safe and allocates nothing.
+        let privileges = command.privileges;
+        // SAFETY: between fork and exec only system calls are made, and nothing
+        // is allocated.
         #[allow(unsafe_code)]
         unsafe {
             // A child inherits which signals are blocked, also through exec.
-            child.pre_exec(|| {
-                Ok(signal::sigprocmask(
-                    SigmaskHow::SIG_SETMASK,
-                    Some(&SigSet::empty()),
-                    None,
-                )?)
+            child.pre_exec(move || {
+                signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+                privileges.confine()
             });
         }
         // The handle is dropped without a wait: its end comes as an event.
@@ -382,6 +392,7 @@ impl System for Linux {
             let event = self
                 .next_signal()
                 .or_else(|| self.next_exit())
+                .or_else(|| self.next_clock_change())
                 .or_else(|| self.next_report())
                 .or_else(|| self.next_uevent());
             if let Some(event) = event {

@@ -11,7 +11,8 @@
 //! 6. **status**: what is wrong, in `status.txt` and by the LED, from here on
 //!    whenever it changes ([`status`], [`light`]);
 //! 7. **modules** that the devices ask for, and WireGuard ([`modules`]);
-//! 8. **workers**: `pinhole network` and `pinhole camera`, each started again
+//! 8. **workers**: `pinhole network`, `pinhole time` and `pinhole camera`, each
+//!    with what it needs of root's power ([`privileges`]), and started again
 //!    whenever it ends ([`supervise`]).
 //!
 //! What fails is logged and passed over: a box with half its parts can still
@@ -43,12 +44,14 @@
 //! | `watchdog: started, 15 s` | it runs since step 1, or, if its driver is a module, since now |
 //! | `watchdog: none: /dev/watchdog: No such file…` | this machine has none that works: a hang lasts |
 //! | `watchdog: off (pinhole_watchdog=off)` | the kernel's command line forbids it |
-//! | `camera: started (pid 58)` | and `network: …` |
+//! | `clock: saved, as it was set to 2026-11-22T18:00:00Z` | the worker `time` has set it |
+//! | `camera: started (pid 58)` | and `network: …`, `time: …` |
 //! | `camera: exited (code 1); next start in 2 s` | or `(signal 9)` |
 //! | `stopping: reboot` | or `power off`: somebody asked for it |
 //! | `panic: …; reboot in 10 s` | a fault in pid 1 |
 
 pub mod clock;
+mod clock_watch;
 pub mod fat;
 pub mod light;
 pub mod linux;
@@ -56,6 +59,7 @@ mod log;
 pub mod modules;
 pub mod mounts;
 pub mod partitions;
+pub mod privileges;
 mod shutdown;
 pub mod state;
 pub mod status;
@@ -74,12 +78,13 @@ use self::{
     linux::Linux,
     modules::Modules,
     partitions::Partitions,
+    privileges::{Capability, Privileges},
     status::Board,
     supervise::Supervisor,
     system::{Command, Event, Stop, System},
     watchdog::Watchdog,
 };
-use crate::{console, contain::is_contained, paths};
+use crate::{config::Config, console, contain::is_contained, paths};
 
 /// The machine's name, also towards the DHCP server.
 pub const HOSTNAME: &str = "pinhole";
@@ -89,7 +94,10 @@ pub const HOSTNAME: &str = "pinhole";
 const PANIC_PAUSE: Duration = Duration::from_secs(10);
 
 /// The other roles of this program, in the order in which they are started.
-const WORKERS: [&str; 2] = ["network", "camera"];
+const WORKERS: [&str; 3] = ["network", "time", "camera"];
+
+/// The user that keeps the time: a number that nobody else has.
+const TIME_USER: u32 = 102;
 
 /// The longest wait when nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -144,7 +152,7 @@ pub fn live(system: &mut impl System) -> io::Result<()> {
     watchdog.settle(system);
     let mut supervisor = Supervisor::default();
     for worker in WORKERS {
-        supervisor.keep(system, worker, command(worker));
+        supervisor.keep(system, worker, command(worker, &config));
     }
 
     loop {
@@ -167,6 +175,7 @@ pub fn live(system: &mut impl System) -> io::Result<()> {
                 watchdog.pet(system);
                 return shutdown::stop(system, clock, supervisor, stop);
             }
+            Event::ClockSet => clock.was_set(system),
             Event::WorkerReported | Event::Timeout => {}
         }
         supervisor.start_due(system);
@@ -203,11 +212,33 @@ fn load_for_all_devices(system: &mut impl System, modules: &mut Modules, watchdo
     }
 }
 
-fn command(worker: &str) -> Command {
+/// How a worker is started. The user's file holds the box's key and the
+/// Wi-Fi's password, so only those who need them read it; time servers are told
+/// to the one that asks them.
+fn command(worker: &str, config: &Config) -> Command {
+    use Capability::{NetAdmin, NetBindService, NetRaw, SysAdmin, SysTime};
+    let mut arguments = vec![worker.to_owned()];
+    let privileges = if worker == "time" {
+        for server in &config.time.servers {
+            arguments.extend(["--server".to_owned(), server.clone()]);
+        }
+        Privileges {
+            user: TIME_USER,
+            capabilities: &[SysTime],
+        }
+    } else {
+        arguments.extend(["--config", paths::CONFIGURATION].map(str::to_owned));
+        Privileges {
+            user: 0,
+            capabilities: match worker {
+                "network" => &[NetBindService, NetAdmin, NetRaw],
+                _ => &[NetBindService, NetAdmin, SysAdmin],
+            },
+        }
+    };
     Command {
         program: paths::OWN_PROGRAM,
-        arguments: [worker, "--config", paths::CONFIGURATION]
-            .map(str::to_owned)
-            .to_vec(),
+        arguments,
+        privileges,
     }
 }

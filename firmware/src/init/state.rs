@@ -177,7 +177,7 @@ impl State {
 
 /// A time from its seconds since 1970. None after 2199: the kernel's clock
 /// ends in 2232, and such a time is a fault wherever it was written.
-pub(super) fn parse_time(seconds: &str) -> Option<SystemTime> {
+pub(crate) fn parse_time(seconds: &str) -> Option<SystemTime> {
     const END: u64 = 7_258_118_400;
     let seconds = seconds.parse().ok().filter(|seconds| *seconds < END)?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))

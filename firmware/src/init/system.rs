@@ -8,7 +8,7 @@ use std::{
 
 use tracing::Level;
 
-use super::fat::Extent;
+use super::{fat::Extent, privileges::Privileges};
 use crate::{condition::Report, config::Config};
 
 /// A process, as the kernel numbers it.
@@ -61,7 +61,7 @@ pub trait System {
 
     /// The wall clock.
     fn clock(&mut self) -> SystemTime;
-    /// Sets the wall clock.
+    /// Sets the wall clock. It makes no [`Event::ClockSet`].
     fn set_clock(&mut self, time: SystemTime) -> io::Result<()>;
     /// Time since the machine started.
     fn uptime(&mut self) -> Duration;
@@ -120,6 +120,8 @@ pub struct Command {
     pub program: &'static str,
     /// What it is called with.
     pub arguments: Vec<String>,
+    /// Whom it runs as.
+    pub privileges: Privileges,
 }
 
 /// Whom a signal is for.
@@ -151,6 +153,8 @@ pub enum Event {
     DevicesLost,
     /// A worker says something new about how it is.
     WorkerReported,
+    /// Another process has set the wall clock.
+    ClockSet,
     /// Somebody asks for the machine to stop.
     StopAsked(Stop),
     /// Nothing happened.

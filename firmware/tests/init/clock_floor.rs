@@ -88,3 +88,58 @@ fn it_is_saved_every_ten_minutes_in_turn() {
         write /dev/vda4 at 0 KiB",
     );
 }
+
+#[test]
+fn a_clock_that_was_set_is_saved_at_once_forward_and_back() {
+    let decade = BUILD_TIME + 315_360_000;
+    let played = Rehearsal::machine()
+        .clock_is_set(20, decade)
+        .clock_is_set(90, BUILD_TIME + 90)
+        .play(100);
+    played.expect_after(
+        "camera: started",
+        "-- 20 s
+        write /dev/vda4 at 512 KiB
+        INFO: clock: saved, as it was set to 2036-11-19T18:00:00Z
+        -- 90 s
+        write /dev/vda4 at 0 KiB
+        INFO: clock: saved, as it was set to 2026-11-22T18:01:30Z",
+    );
+    Rehearsal::machine()
+        .state(played.state)
+        .play(0)
+        .expect_with(
+            &["clock:"],
+            "INFO: clock: set to 2026-11-22T18:12:30Z (last saved time)",
+        );
+}
+
+#[test]
+fn any_time_is_as_good_as_another() {
+    // Just after 1970, 2038, 2106, the end of what is saved, and of what
+    // the kernel's clock can show.
+    for seconds in [
+        31,
+        2_147_483_647,
+        4_294_967_295,
+        7_258_118_399,
+        9_223_372_036,
+    ] {
+        let first = Rehearsal::machine().clock_is_set(30, seconds).play(700);
+        let second = Rehearsal::machine().state(first.state).play(700);
+        assert!(second.clock > BUILD_TIME, "{seconds}");
+        assert!(second.state.len() == 2, "{seconds}");
+    }
+}
+
+#[test]
+fn a_clock_that_cannot_be_set_is_told_and_no_more() {
+    Rehearsal::machine()
+        .clock_cannot_be_set()
+        .play(5)
+        .expect_with(
+            &["clock:", "camera: started"],
+            "ERROR: clock: cannot be set to 2026-11-22T18:00:00Z (image build time): invalid input parameter
+            INFO: camera: started (pid 103)",
+        );
+}

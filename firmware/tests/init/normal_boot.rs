@@ -27,9 +27,11 @@ fn a_whole_machine_comes_up_in_the_order_that_is_promised() {
         load /lib/modules/6.1.0/net/wireguard.ko
         INFO: modules: 4 loaded
         INFO: watchdog: started, 15 s
-        spawn /proc/self/exe network --config /boot/pinhole.toml
+        spawn /proc/self/exe network --config /boot/pinhole.toml as 0 with [NetBindService, NetAdmin, NetRaw]
         INFO: network: started (pid 101)
-        spawn /proc/self/exe camera --config /boot/pinhole.toml
-        INFO: camera: started (pid 102)",
+        spawn /proc/self/exe time as 102 with [SysTime]
+        INFO: time: started (pid 102)
+        spawn /proc/self/exe camera --config /boot/pinhole.toml as 0 with [NetBindService, NetAdmin, SysAdmin]
+        INFO: camera: started (pid 103)",
     );
 }

@@ -20,10 +20,12 @@ fn no_boot_partition() {
         load /lib/modules/6.1.0/net/wireguard.ko
         INFO: modules: 4 loaded
         INFO: watchdog: started, 15 s
-        spawn /proc/self/exe network --config /boot/pinhole.toml
+        spawn /proc/self/exe network --config /boot/pinhole.toml as 0 with [NetBindService, NetAdmin, NetRaw]
         INFO: network: started (pid 101)
-        spawn /proc/self/exe camera --config /boot/pinhole.toml
-        INFO: camera: started (pid 102)",
+        spawn /proc/self/exe time as 102 with [SysTime]
+        INFO: time: started (pid 102)
+        spawn /proc/self/exe camera --config /boot/pinhole.toml as 0 with [NetBindService, NetAdmin, SysAdmin]
+        INFO: camera: started (pid 103)",
     );
 }
 
@@ -53,6 +55,7 @@ fn a_machine_with_next_to_nothing_still_starts_the_camera() {
         INFO: modules: 0 loaded
         WARN: watchdog: none: /dev/watchdog: entity not found
         INFO: network: started (pid 101)
-        INFO: camera: started (pid 102)",
+        INFO: time: started (pid 102)
+        INFO: camera: started (pid 103)",
     );
 }

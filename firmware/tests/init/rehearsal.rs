@@ -14,6 +14,7 @@ use pinhole::{
     init::{
         fat::Extent,
         live,
+        privileges::Privileges,
         system::{Command, Event, Exit, Mount, ProcessId, Signal, Stop, System, Whom},
     },
 };
@@ -52,6 +53,8 @@ pub(crate) struct Rehearsal {
     /// Size of `status.txt` on the card, in bytes.
     status_room: usize,
     slow_write: Option<(Duration, Duration)>,
+    clock_changes: VecDeque<Duration>,
+    clock_refuses: bool,
     lifetimes: VecDeque<Duration>,
     state: StatePartition,
     unreadable: Vec<u64>,
@@ -98,6 +101,8 @@ impl Rehearsal {
             reports: Vec::new(),
             status_room: 4096,
             slow_write: None,
+            clock_changes: VecDeque::new(),
+            clock_refuses: false,
             lifetimes: VecDeque::new(),
             state: StatePartition::new(),
             unreadable: Vec::new(),
@@ -154,6 +159,19 @@ impl Rehearsal {
 
     pub(crate) fn clock_shows(mut self, seconds: u64) -> Self {
         self.clock = Duration::from_secs(seconds);
+        self
+    }
+
+    /// Another process sets the clock at an uptime in seconds, each time later
+    /// than the one before.
+    pub(crate) fn clock_is_set(mut self, seconds: u64, to: u64) -> Self {
+        self.clock_changes.push_back(Duration::from_secs(to));
+        self.at(seconds, Event::ClockSet)
+    }
+
+    /// The kernel cannot hold the times that the clock would be set to.
+    pub(crate) fn clock_cannot_be_set(mut self) -> Self {
+        self.clock_refuses = true;
         self
     }
 
@@ -519,6 +537,9 @@ impl System for Rehearsal {
     }
 
     fn set_clock(&mut self, time: SystemTime) -> io::Result<()> {
+        if self.clock_refuses {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let time = time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
         self.clock = time - self.uptime;
         self.note(format!("set clock {}", time.as_secs()));
@@ -551,8 +572,9 @@ impl System for Rehearsal {
     }
 
     fn spawn(&mut self, command: &Command) -> io::Result<ProcessId> {
+        let Privileges { user, capabilities } = command.privileges;
         self.note(format!(
-            "spawn {} {}",
+            "spawn {} {} as {user} with {capabilities:?}",
             command.program,
             command.arguments.join(" ")
         ));
@@ -583,6 +605,10 @@ impl System for Rehearsal {
                 let (when, event) = self.script.pop_front().unwrap();
                 self.uptime = self.uptime.max(when);
                 self.stopping |= matches!(event, Event::StopAsked(_));
+                if event == Event::ClockSet {
+                    let time = self.clock_changes.pop_front().unwrap();
+                    self.clock = time - self.uptime;
+                }
                 event
             }
             _ if wakes >= self.end && !self.stopping => {

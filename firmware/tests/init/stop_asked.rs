@@ -6,6 +6,7 @@ use crate::rehearsal::Rehearsal;
 fn a_reboot_saves_the_clock_and_waits_for_those_who_tidy_up() {
     Rehearsal::machine()
         .at(10, Event::StopAsked(Stop::Reboot))
+        .at(11, Event::Exited(103, Exit::Signal(15)))
         .at(11, Event::Exited(102, Exit::Signal(15)))
         .at(12, Event::Exited(101, Exit::Signal(15)))
         .play(100)

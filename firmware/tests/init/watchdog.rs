@@ -57,7 +57,7 @@ fn a_machine_without_one_says_so_and_runs() {
     played.expect_with(
         &["watchdog", "camera: started"],
         "WARN: watchdog: none: /dev/watchdog: entity not found
-        INFO: camera: started (pid 102)",
+        INFO: camera: started (pid 103)",
     );
     assert_eq!(played.pettings, [0; 0]);
 }
