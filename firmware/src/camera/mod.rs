@@ -153,14 +153,24 @@ async fn configuration(path: &Path) -> (Config, Enrolment) {
     loop {
         let mut config = Config::read(path);
         let enrolment = config.enrolment.take();
-        let problems: Vec<String> = config.problems.iter().map(Problem::to_string).collect();
-        if !problems.is_empty() {
-            notice.tell(problems.join("; "));
-        }
+        let problems = config
+            .problems
+            .iter()
+            .filter(|problem| is_of_camera(problem));
+        notice.tell_each(&problems.map(Problem::to_string).collect::<Vec<_>>());
         if let Some(enrolment) = enrolment {
             return (config, enrolment);
         }
         Timer::after(RETRY).await;
+    }
+}
+
+/// Whether a problem of the user's file is this service's too. Pid 1 tells all.
+fn is_of_camera(problem: &Problem) -> bool {
+    match problem {
+        Problem::Fault(fault) => matches!(fault.section, None | Some("enrolment" | "camera")),
+        Problem::ResetAsked => false,
+        _ => true,
     }
 }
 

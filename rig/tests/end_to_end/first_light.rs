@@ -104,48 +104,6 @@ fn exchange_webcam(scene: &mut Scene, options: WebcamOptions, wanted: &str) {
 }
 
 #[test]
-#[ignore = "needs the box's image: run scripts/test"]
-fn a_bad_pinhole_toml_is_told_and_a_good_one_mends_it() {
-    let mut scene = Scene::start(&options("settings", virtual_box()), &say).unwrap();
-    let good = scene.pinhole_toml.clone();
-    for (name, text, wanted) in bad_files(&good) {
-        scene.power_cycle_with(text.as_deref()).unwrap();
-        let told = checks::fault_is_told_once(&scene, wanted).unwrap();
-        println!("{name}: {told}");
-    }
-    scene.power_cycle_with(Some(&good)).unwrap();
-    scene.plug_in(WebcamOptions::default()).unwrap();
-    scene.wait_for_picture().unwrap();
-}
-
-/// What may be wrong with the file `good`, and what the box's line must have.
-fn bad_files(good: &str) -> [(&'static str, Option<String>, &'static [&'static str]); 3] {
-    let unclosed = good.replacen("camera = \"demo\"", "camera = \"demo", 1);
-    let no_key = good.replacen("private_key = \"", "private_key = \"x", 1);
-    assert!(unclosed != good && no_key != good);
-    [
-        (
-            "no file",
-            None,
-            &[
-                "pinhole.toml is missing",
-                "run `pinhole-relay camera add NAME`",
-            ],
-        ),
-        (
-            "no TOML",
-            Some(unclosed),
-            &["pinhole.toml, line ", "(camera)", "expected `\"`"],
-        ),
-        (
-            "no key",
-            Some(no_key),
-            &["pinhole.toml, line ", "(private_key)", "expected 44 base64"],
-        ),
-    ]
-}
-
-#[test]
 #[ignore = "needs the firmware's binary: run scripts/test"]
 fn a_box_that_does_not_reach_its_relay_says_why() {
     let native = BoxKind::Native(given("PINHOLE_FIRMWARE"));

@@ -9,6 +9,7 @@
 )]
 
 mod first_light;
+mod user_file;
 
 use std::{env, path::PathBuf};
 
