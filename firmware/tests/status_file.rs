@@ -96,7 +96,7 @@ impl Partition {
         run("fsck.vfat", &["-n", text(&self.image())]);
     }
 
-    /// The boot sector, and in it a number of this width at this offset.
+    /// What says how the rest is laid out.
     fn boot_sector(&self) -> [u8; 512] {
         let mut sector = [0; 512];
         let image = File::open(self.image()).unwrap();

@@ -24,7 +24,17 @@ impl Notice {
         self.tell_of(&fault, &fault);
     }
 
-    /// The same for several faults at a time, each in a line of its own.
+    /// The same for a `cause` whose text varies.
+    pub(super) fn tell_of(&mut self, cause: &str, fault: impl Display) {
+        let now = Instant::now();
+        if self.is_due(cause, now) {
+            warn!("{fault}");
+            self.told = Some((cause.to_owned(), now));
+        }
+    }
+
+    /// Writes several `faults` to the log, each in a line of its own, unless
+    /// that was done shortly before.
     pub(super) fn tell_each(&mut self, faults: &[String]) {
         let (all, now) = (faults.join("\n"), Instant::now());
         if !faults.is_empty() && self.is_due(&all, now) {
@@ -32,15 +42,6 @@ impl Notice {
                 warn!("{fault}");
             }
             self.told = Some((all, now));
-        }
-    }
-
-    /// The same for a `cause` whose text varies.
-    pub(super) fn tell_of(&mut self, cause: &str, fault: impl Display) {
-        let now = Instant::now();
-        if self.is_due(cause, now) {
-            warn!("{fault}");
-            self.told = Some((cause.to_owned(), now));
         }
     }
 

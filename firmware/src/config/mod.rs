@@ -32,8 +32,8 @@
 //! ```
 //!
 //! It lies on a FAT partition and goes through the editors of all systems, so
-//! what they do to a text is put up with ([`text`]). Each section stands alone
-//! ([`document`]) and so does each key ([`section`]): what is wrong is told and
+//! what they do to a text is put up with (`text`). Each section stands alone
+//! (`document`) and so does each key (`section`): what is wrong is told and
 //! left out, so that a box with a cable streams whatever is wrong with its
 //! Wi-Fi. No text of a file can end the process that reads it.
 
