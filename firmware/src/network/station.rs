@@ -293,10 +293,12 @@ impl Event {
             "CTRL-EVENT-SSID-TEMP-DISABLED" if value(" reason=") == Some("WRONG_KEY") => {
                 Self::PasswordRejected
             }
-            // WPA3: authentication of type SAE failed at its challenge
-            // (IEEE 802.11, status code 15).
+            // WPA3: both have shown what they take for the password, and the
+            // access point refuses what it was shown (SAE's second step).
+            // IEEE 802.11 has status code 15 for it, hostapd 2.10 answers 1.
             "CTRL-EVENT-AUTH-REJECT"
-                if value(" auth_type=") == Some("3") && value(" status_code=") == Some("15") =>
+                if value(" auth_type=") == Some("3")
+                    && value(" auth_transaction=") == Some("2") =>
             {
                 Self::PasswordRejected
             }
@@ -333,8 +335,12 @@ mod tests {
                 None,
             ),
             (
-                "<3>CTRL-EVENT-AUTH-REJECT 02:00:00:00:01:00 auth_type=3 auth_transaction=2 status_code=15",
+                "<3>CTRL-EVENT-AUTH-REJECT 02:00:00:00:01:00 auth_type=3 auth_transaction=2 status_code=1",
                 Some(Event::PasswordRejected),
+            ),
+            (
+                "<3>CTRL-EVENT-AUTH-REJECT 02:00:00:00:01:00 auth_type=3 auth_transaction=1 status_code=1",
+                None,
             ),
             (
                 "<3>CTRL-EVENT-AUTH-REJECT 02:00:00:00:01:00 auth_type=0 auth_transaction=2 status_code=15",
