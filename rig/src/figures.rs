@@ -71,11 +71,10 @@ pub fn sizes(image: &Path) -> Result<String, CheckError> {
     };
     let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
     Ok(format!(
-        "sizes: firmware {}, root squashfs {}, kernel {}, initrd {}",
+        "sizes: firmware {}, root squashfs {}, kernel {}",
         megabytes(size("pinhole")?),
         megabytes(size("root.squashfs")?),
         megabytes(size("kernel")?),
-        megabytes(size("initrd")?),
     ))
 }
 

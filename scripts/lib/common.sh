@@ -59,7 +59,7 @@ step() {
 }
 
 # make_once DIR COMMAND…: unless DIR is there, lets COMMAND fill a directory (its last
-# argument) that becomes DIR only when it is whole. One script at a time makes a directory.
+# argument) that becomes DIR only when it is whole. One script at a time makes it.
 make_once() {
     local dir=$1
     shift
@@ -71,7 +71,7 @@ make_once() {
         mkdir "$dir.partial"
         "$@" "$dir.partial" 9>&-
         mv -T "$dir.partial" "$dir"
-    ) 9>"$(dirname "$dir")/lock"
+    ) 9>"$dir.lock"
 }
 
 # key WORD…: a short name for a set of inputs.

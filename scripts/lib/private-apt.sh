@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# An apt of our own beside the machine's: Debian 12's archive for this host and for arm64,
-# from which packages are downloaded and unpacked, never installed. Needs no root.
+# An apt of our own beside the machine's: Debian 12's archive for this host and for arm64, and the
+# sources of that and of later ones. Packages are downloaded and unpacked, never installed. Needs
+# no root.
 # Sourced, never run.
 #
 # What is unpacked stays as it is; to take newer packages, remove build/fetched.
@@ -18,17 +19,34 @@ private_apt() {
     APT_CONFIG="$fetched/apt/apt.conf" "$@"
 }
 
-# update_private_apt: makes the private root and fetches the archive's lists, once a script.
+# update_private_apt: makes the private root and fetches the archive's lists, once a script, one
+# script at a time.
 update_private_apt() {
     [ -z "${private_apt_is_fresh:-}" ] || return 0
+    mkdir -p "$fetched"
+    (
+        flock 9
+        make_private_apt
+        private_apt apt-get -o APT::Update::Error-Mode=any update
+    ) 9>"$fetched/apt.lock"
+    private_apt_is_fresh=yes
+}
+
+# make_private_apt: writes the root's settings.
+make_private_apt() {
     [ -e "$archive_keyring" ] || fail "$archive_keyring is missing: install debian-archive-keyring"
     local root="$fetched/apt"
     mkdir -p "$root"/etc/{apt.conf,preferences}.d "$root"/{state/lists,cache/archives}/partial
     : >"$root/state/status"
-    printf "deb [signed-by=$archive_keyring] %s %s main\n" \
-        "$archive/debian" bookworm \
-        "$archive/debian" bookworm-updates \
-        "$archive/debian-security" bookworm-security >"$root/etc/sources.list"
+    printf "%s [signed-by=$archive_keyring] $archive/%s %s main\n" \
+        deb debian bookworm \
+        deb debian bookworm-updates \
+        deb debian-security bookworm-security \
+        deb-src debian bookworm \
+        deb-src debian-security bookworm-security \
+        deb-src debian trixie \
+        deb-src debian-security trixie-security \
+        deb-src debian sid >"$root/etc/sources.list"
     cat >"$root/apt.conf" <<EOF
 Dir::Etc "$root/etc/";
 Dir::State "$root/state/";
@@ -42,13 +60,11 @@ Acquire::Retries "3";
 EOF
     # The machine's way to the network: its proxies and its rules for them.
     apt-config dump Acquire | grep -iE '^Acquire::(https?|Check-)' >>"$root/apt.conf" || true
-    private_apt apt-get -o APT::Update::Error-Mode=any update
-    private_apt_is_fresh=yes
 }
 
 # versions_of PACKAGE: the versions that the archive offers, newest first.
 versions_of() {
-    private_apt apt-cache madison "$1" | awk '{ print $3 }' | sort -Vru
+    private_apt apt-cache madison "$1" | awk '$NF == "Packages" { print $3 }' | sort -Vru
 }
 
 # unpack DIR PACKAGE…: downloads packages (NAME[:ARCH][=VERSION]) and unpacks them into DIR.

@@ -232,7 +232,7 @@ impl System for Linux {
         let log = OpenOptions::new().write(true).open(paths::KERNEL_LOG)?;
         dup2_stdout(&log)?;
         dup2_stderr(&log)?;
-        Ok(())
+        show_all_on_console()
     }
 
     fn log(&mut self, level: Level, line: &str) {
@@ -421,6 +421,19 @@ pub fn stop(how: Stop) -> io::Result<Infallible> {
         Stop::Reboot => RebootMode::RB_AUTOBOOT,
         Stop::PowerOff => RebootMode::RB_POWER_OFF,
     })?)
+}
+
+/// Shows the kernel's log on the console from here on. `linux.config` keeps the
+/// kernel's own start off it, because the driver writes a few bytes a millisecond.
+fn show_all_on_console() -> io::Result<()> {
+    /// `SYSLOG_ACTION_CONSOLE_LEVEL` of syslog(2).
+    const CONSOLE_LEVEL: libc::c_int = 8;
+    /// `KERN_DEBUG`: levels below this one are shown.
+    const DEBUG: libc::c_int = 7;
+    // SAFETY: this action takes no memory, only the level in place of a length.
+    #[allow(unsafe_code)]
+    let result = unsafe { libc::klogctl(CONSOLE_LEVEL, std::ptr::null_mut(), DEBUG) };
+    Errno::result(result).map(drop).map_err(io::Error::from)
 }
 
 /// Reads every file `modalias` in and below a directory of sysfs. Devices that

@@ -30,7 +30,8 @@ pub trait System {
     /// Attaches a filesystem.
     fn mount(&mut self, mount: &Mount) -> io::Result<()>;
     /// Makes the kernel's log this process's standard output and error, which
-    /// all children inherit; standard input becomes empty.
+    /// all children inherit; standard input becomes empty. From here on the
+    /// console shows that log.
     fn use_kernel_log(&mut self) -> io::Result<()>;
     /// One line for the log.
     fn log(&mut self, level: Level, line: &str);
