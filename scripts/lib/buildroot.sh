@@ -35,7 +35,8 @@ check_tree() {
     version=$(sed -n 's/^export BR2_VERSION := //p' "$dir/Makefile" 2>/dev/null) || version=''
     [ -n "$version" ] || fail "$dir holds no Buildroot"
     [ "$version" = "$(pinned tag)" ] || fail "$dir holds Buildroot $version; this needs $(pinned tag)"
-    if head=$(git -c "safe.directory=$dir" -C "$dir" rev-parse --verify --quiet HEAD) && [ -e "$dir/.git" ]; then
+    if [ -e "$dir/.git" ]; then
+        head=$(git -c "safe.directory=$dir" -C "$dir" rev-parse HEAD)
         [ "$head" = "$(pinned commit)" ] || fail "$dir is at commit $head; this needs $(pinned commit)"
         [ -z "$(git -c "safe.directory=$dir" -C "$dir" status --porcelain)" ] ||
             echo "Mind: the files in $dir are not as that commit has them."
