@@ -1,7 +1,7 @@
 //! Figures that are reported, not checked: time and memory to the first
 //! frame, sizes, and how busy the machine was.
 
-use std::{fmt, fs, io, path::Path, time::Duration};
+use std::{fmt, fs, io, path::Path, process::Command, time::Duration};
 
 use crate::{
     checks::{CheckError, guest_time},
@@ -11,9 +11,12 @@ use crate::{
 };
 
 /// What a boot took, from the start of the kernel to the first frame at a
-/// viewer.
+/// viewer, and before it.
 #[derive(Clone, Copy, Debug)]
 pub struct BootFigures {
+    /// What U-Boot took to read the kernel, by its own clock: nearly all that
+    /// it does.
+    pub kernel_read: Duration,
     /// Guest time when the first frame had left the box.
     pub first_frame: Duration,
     /// Memory in use in the guest then, in MB.
@@ -25,9 +28,10 @@ impl fmt::Display for BootFigures {
         write!(
             formatter,
             "{:.2} guest seconds from kernel start to the first frame at the viewer, \
-             {:.1} MB of memory in use",
+             {:.1} MB of memory in use; before it U-Boot read the kernel in {:.2} s",
             self.first_frame.as_secs_f64(),
             self.memory_used,
+            self.kernel_read.as_secs_f64(),
         )
     }
 }
@@ -53,16 +57,26 @@ pub fn boot(options: &SceneOptions) -> Result<BootFigures, CheckError> {
         .split_once("first frame served, ")
         .and_then(|(_, rest)| rest.split_once(" MB of memory in use")?.0.parse().ok())
         .ok_or_else(|| CheckError::Broken(format!("no memory figure on {served:?}")))?;
+    let (read, _) = scene.wait_for_box(" bytes read in ", Mark::default())?;
     Ok(BootFigures {
+        kernel_read: read_time(&read)
+            .ok_or_else(|| CheckError::Broken(format!("no time on {read:?}")))?,
         first_frame: guest_time(&served)?,
         memory_used,
     })
 }
 
+/// The time on a line of U-Boot's: `10078216 bytes read in 35920 ms (…)`.
+fn read_time(line: &str) -> Option<Duration> {
+    let (_, time) = line.split_once(" bytes read in ")?;
+    let (milliseconds, _) = time.split_once(" ms")?;
+    Some(Duration::from_millis(milliseconds.parse().ok()?))
+}
+
 /// The sizes of what `scripts/build-image` made in `image`.
 ///
 /// # Errors
-/// When a file is missing.
+/// When a file is missing, or there is no `xz` to compress the card with.
 pub fn sizes(image: &Path) -> Result<String, CheckError> {
     let size = |name: &str| {
         let path = image.join(name);
@@ -71,11 +85,31 @@ pub fn sizes(image: &Path) -> Result<String, CheckError> {
     };
     let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
     Ok(format!(
-        "sizes: firmware {}, root squashfs {}, kernel {}",
+        "sizes: firmware {}, kernel {}, slot (root.squashfs with the kernel) {}, card {} by xz",
         megabytes(size("pinhole")?),
-        megabytes(size("root.squashfs")?),
         megabytes(size("kernel")?),
+        megabytes(size("root.squashfs")?),
+        megabytes(compressed(&image.join("card.img"))?),
     ))
+}
+
+/// How many bytes `xz` makes of a file.
+fn compressed(path: &Path) -> Result<u64, CheckError> {
+    let output = Command::new("xz")
+        .args(["--stdout", "--threads=0"])
+        .arg(path)
+        .output()
+        .map_err(|source| SceneError::File {
+            path: "xz".into(),
+            source,
+        })?;
+    match output.status.success() {
+        true => Ok(output.stdout.len() as u64),
+        false => Err(CheckError::Broken(format!(
+            "xz: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        ))),
+    }
 }
 
 /// How busy this machine was, as `/proc/loadavg` has it.
@@ -94,4 +128,16 @@ pub fn load() -> Result<String, CheckError> {
         "this machine: {processors} processors, load {} over 1, 5 and 15 minutes",
         averages.join(" "),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_read_is_found() {
+        let line = "10078216 bytes read in 35920 ms (273.4 KiB/s)";
+        assert_eq!(read_time(line), Some(Duration::from_millis(35_920)));
+        assert_eq!(read_time("10078216 bytes read"), None);
+    }
 }

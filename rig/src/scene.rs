@@ -252,6 +252,14 @@ impl Scene {
         }
     }
 
+    /// From the next time that it is switched on, keeps what a virtual box
+    /// writes to its card in `log`; that of an earlier boot is replaced.
+    pub fn log_writes(&mut self, log: PathBuf) {
+        if let BoxKind::Virtual { machine, .. } = &mut self.options.camera_box {
+            machine.write_log = Some(log);
+        }
+    }
+
     /// Waits until a viewer that opens the stream now sees a live frame, and
     /// returns the stream behind it.
     ///

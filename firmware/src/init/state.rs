@@ -27,9 +27,9 @@ use std::{
 use super::system::System;
 
 /// Where the two slots start in the partition.
-const SLOTS: [u64; 2] = [0, 512 << 10];
+pub const SLOTS: [u64; 2] = [0, 512 << 10];
 /// Size of a slot, in bytes: one read, and aligned for any card.
-const SLOT_LEN: usize = 4096;
+pub const SLOT_LEN: usize = 4096;
 const MAGIC: &[u8; 8] = b"pinhole\n";
 const VERSION: u32 = 1;
 const HEADER_LEN: usize = 28;
@@ -118,8 +118,13 @@ fn newest(slots: [&[u8]; 2]) -> Option<(usize, Record)> {
         .max_by_key(|(_, record)| record.sequence)
 }
 
+/// What the newest valid record in the two slots holds.
+pub fn newest_state(slots: [&[u8]; 2]) -> Option<State> {
+    newest(slots).map(|(_, record)| record.state)
+}
+
 /// A record in a whole slot, so that nothing of an older one stays behind it.
-fn encode(sequence: u64, state: &State) -> Vec<u8> {
+pub fn encode(sequence: u64, state: &State) -> Vec<u8> {
     let text = state.to_text();
     let mut record = Vec::with_capacity(SLOT_LEN);
     record.extend_from_slice(MAGIC);
@@ -192,10 +197,6 @@ mod tests {
         State {
             clock: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)),
         }
-    }
-
-    fn newest_state(slots: [&[u8]; 2]) -> Option<State> {
-        newest(slots).map(|(_, record)| record.state)
     }
 
     #[test]

@@ -4,17 +4,18 @@
 mod debugger;
 mod options;
 mod qmp;
+mod u_boot;
 
 use std::{
     env,
-    fs::File,
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 pub use debugger::{DebuggerError, Failure};
-use options::Sockets;
+use options::Place;
 pub use options::{Board, Boot, MachineOptions};
 use qmp::Qmp;
 pub use qmp::QmpError;
@@ -56,6 +57,9 @@ pub enum MachineError {
         /// Why.
         source: io::Error,
     },
+    /// U-Boot is not built as it should be.
+    #[error("{} has not the environment of uboot.env, so the rig cannot add to it", .0.display())]
+    Environment(PathBuf),
     /// The control socket cannot be made.
     #[error("cannot listen at {path}: {source}")]
     Socket {
@@ -90,7 +94,7 @@ impl Machine {
         card: Option<&Path>,
         work_dir: &Path,
     ) -> Result<Self, MachineError> {
-        for path in options.files().map(PathBuf::as_path).chain(card) {
+        for path in options.files().chain(card) {
             path.metadata().map_err(|source| MachineError::File {
                 path: path.to_owned(),
                 source,
@@ -114,14 +118,17 @@ impl Machine {
             path: qmp_socket.clone(),
             source,
         })?;
-        let sockets = Sockets {
+        let program = prepare(options, work_dir)?;
+        let place = Place {
+            program: &program,
+            card,
             webcam: &webcam_socket,
             qmp: &qmp_socket,
             debugger: &debugger_socket,
         };
         let process = Process::start(
             "QEMU",
-            &mut options.command(card, &sockets),
+            &mut options.command(&place),
             &work_dir.join(SERIAL_LOG),
         )?;
         let qmp = Qmp::accept(&listener, START_PATIENCE, || process.is_running());
@@ -160,6 +167,26 @@ impl Machine {
     pub fn kill(&self) {
         self.process.kill();
     }
+}
+
+/// The file that the machine begins with: for a Pi, U-Boot with a word more for
+/// the kernel, because QEMU's Pi has no watchdog that counts. What the firmware
+/// would start resets the machine at once (`hw/misc/bcm2835_powermgt.c`).
+fn prepare(options: &MachineOptions, work_dir: &Path) -> Result<PathBuf, MachineError> {
+    let program = options.program();
+    if let (Board::Virt, _) | (_, Boot::Kernel { .. }) = (&options.board, &options.boot) {
+        return Ok(program.to_owned());
+    }
+    let file_error = |path: &Path, source| MachineError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let bytes = fs::read(program).map_err(|source| file_error(program, source))?;
+    let changed = u_boot::with_argument(&bytes, "pinhole_watchdog=off")
+        .ok_or_else(|| MachineError::Environment(program.to_owned()))?;
+    let copy = work_dir.join("u-boot.bin");
+    fs::write(&copy, changed).map_err(|source| file_error(&copy, source))?;
+    Ok(copy)
 }
 
 /// Ends `process` and gives all that it has said.

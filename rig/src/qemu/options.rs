@@ -65,9 +65,12 @@ pub enum Boot {
     },
 }
 
-/// Where a machine's sockets are.
+/// Where the files of one machine are.
 #[derive(Debug)]
-pub(super) struct Sockets<'a> {
+pub(super) struct Place<'a> {
+    /// What its processors begin with.
+    pub(super) program: &'a Path,
+    pub(super) card: Option<&'a Path>,
     pub(super) webcam: &'a Path,
     pub(super) qmp: &'a Path,
     pub(super) debugger: &'a Path,
@@ -82,14 +85,6 @@ impl MachineOptions {
     /// QEMU's `virt`, as it boots a card of what `scripts/build-image` put into
     /// the directory `image`.
     pub fn virt_from_card(image: &Path) -> Self {
-        // An image of the time before it had a kernel of its own.
-        if let Ok(arguments) = std::fs::read_to_string(image.join("cmdline")) {
-            return Self::virt(Boot::Kernel {
-                image: image.join("kernel"),
-                initrd: Some(image.join("initrd")),
-                arguments: arguments.trim().to_owned(),
-            });
-        }
         Self::virt(Boot::UBoot(image.join("u-boot-virt.bin")))
     }
 
@@ -116,39 +111,52 @@ impl MachineOptions {
         }
     }
 
-    /// The files that must be there to start.
-    pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        let device_tree = match &self.board {
-            Board::Virt => None,
-            Board::Raspi3b { device_tree } => Some(device_tree),
-        };
-        let (program, initrd) = match &self.boot {
-            Boot::UBoot(program) => (program, None),
-            Boot::Kernel { image, initrd, .. } => (image, initrd.as_ref()),
-        };
-        [Some(program), initrd, device_tree].into_iter().flatten()
+    /// The file that its processors begin with.
+    pub(super) fn program(&self) -> &Path {
+        match &self.boot {
+            Boot::UBoot(program) => program,
+            Boot::Kernel { image, .. } => image,
+        }
     }
 
-    /// QEMU's command line, with `card` in the card's slot.
-    pub(super) fn command(&self, card: Option<&Path>, sockets: &Sockets<'_>) -> Command {
+    /// The files that must be there to start.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        let device_tree = match &self.board {
+            Board::Virt => None,
+            Board::Raspi3b { device_tree } => Some(device_tree.as_path()),
+        };
+        let initrd = match &self.boot {
+            Boot::UBoot(_) => None,
+            Boot::Kernel { initrd, .. } => initrd.as_deref(),
+        };
+        [Some(self.program()), initrd, device_tree]
+            .into_iter()
+            .flatten()
+    }
+
+    /// QEMU's command line.
+    pub(super) fn command(&self, place: &Place<'_>) -> Command {
         let mut command = Command::new(QEMU);
         command
-            .args(["-accel", "tcg", "-display", "none"])
-            .args(["-serial", "stdio", "-monitor", "none"])
+            .args(["-display", "none", "-monitor", "none"])
             .args(["-netdev", "user,id=network"]);
         match &self.board {
-            Board::Virt => self.add_virt(&mut command, sockets.webcam),
+            Board::Virt => self.add_virt(&mut command, place.webcam),
             Board::Raspi3b { device_tree } => {
                 command
                     .args(["-M", "raspi3b", "-device", "usb-net,netdev=network"])
+                    // Its processors wait for work by asking over and over.
+                    .args(["-accel", "tcg,thread=single"])
+                    // The console is the second one, the mini UART.
+                    .args(["-serial", "null", "-serial", "stdio"])
                     .arg("-dtb")
                     .arg(device_tree);
             }
         }
-        if let Some(card) = card {
+        if let Some(card) = place.card {
             self.add_card(&mut command, card);
         }
-        self.add_boot(&mut command);
+        self.add_boot(&mut command, place.program);
         if self.icount {
             command.args(["-icount", "shift=1"]);
         }
@@ -158,11 +166,11 @@ impl MachineOptions {
         command
             // Behind the webcam's: QEMU makes chardevs in this order.
             .arg("-chardev")
-            .arg(socket(sockets.qmp, "socket,id=qmp,server=off"))
+            .arg(socket(place.qmp, "socket,id=qmp,server=off"))
             .args(["-mon", "chardev=qmp,mode=control"])
             .arg("-chardev")
             .arg(socket(
-                sockets.debugger,
+                place.debugger,
                 "socket,id=debugger,server=on,wait=off",
             ))
             .args(["-gdb", "chardev:debugger"])
@@ -174,6 +182,7 @@ impl MachineOptions {
         let cpus = if self.icount { 1 } else { self.cpus };
         command
             .args(["-M", "virt,gic-version=3", "-cpu", "cortex-a53"])
+            .args(["-accel", "tcg", "-serial", "stdio"])
             .args(["-smp", &cpus.to_string()])
             .args(["-m", &self.memory.to_string()])
             .args(["-device", "virtio-net-pci,netdev=network,romfile="])
@@ -196,45 +205,30 @@ impl MachineOptions {
         match &self.write_log {
             Some(log) => command.arg("-blockdev").arg(format!(
                 "driver=blklogwrites,node-name=card,file.driver=file,file.filename={card},\
-                 log.driver=file,log.filename={}",
+                 log.driver=file,log.filename={},log-super-update-interval=1",
                 escape(log)
             )),
             None => command
                 .arg("-drive")
                 .arg(format!("if=none,id=card,format=raw,file={card}")),
         };
-        match self.boot {
-            Boot::UBoot(_) => command.args(["-device", "sdhci-pci"]),
-            Boot::Kernel { .. } => command,
-        };
-        command.args(match self.boot {
-            Boot::UBoot(_) => ["-device", "sd-card,drive=card"],
-            Boot::Kernel { .. } => ["-device", "virtio-blk-pci,drive=card"],
-        });
+        command.args(["-device", "sdhci-pci", "-device", "sd-card,drive=card"]);
     }
 
-    fn add_boot(&self, command: &mut Command) {
-        match (&self.boot, &self.board) {
-            (Boot::UBoot(program), Board::Virt) => {
-                command.arg("-bios").arg(program);
-            }
+    fn add_boot(&self, command: &mut Command, program: &Path) {
+        let option = match (&self.boot, &self.board) {
+            (Boot::UBoot(_), Board::Virt) => "-bios",
             // A Pi's own firmware starts U-Boot as it would a kernel.
-            (Boot::UBoot(program), Board::Raspi3b { .. }) => {
-                command.arg("-kernel").arg(program);
-            }
-            (
-                Boot::Kernel {
-                    image,
-                    initrd,
-                    arguments,
-                },
-                _,
-            ) => {
-                command.arg("-kernel").arg(image);
-                command.args(["-append", &format!("console=ttyAMA0 {arguments}")]);
-                if let Some(initrd) = initrd {
-                    command.arg("-initrd").arg(initrd);
-                }
+            (Boot::UBoot(_), Board::Raspi3b { .. }) | (Boot::Kernel { .. }, _) => "-kernel",
+        };
+        command.arg(option).arg(program);
+        if let Boot::Kernel {
+            initrd, arguments, ..
+        } = &self.boot
+        {
+            command.args(["-append", &format!("console=ttyAMA0 {arguments}")]);
+            if let Some(initrd) = initrd {
+                command.arg("-initrd").arg(initrd);
             }
         }
     }

@@ -8,7 +8,11 @@
     reason = "what fails here fails the test"
 )]
 
+mod clocks;
 mod first_light;
+mod power_cuts;
+mod raspi3b;
+mod resets;
 mod user_file;
 
 use std::{env, path::PathBuf};
