@@ -43,8 +43,29 @@ remove_unused() (
         ! -name modules.dep ! -name modules.softdep -o -type l \) -delete
 )
 
+# remove_libraries: all but those that a program is linked with, itself or through another.
+remove_libraries() (
+    cd "$root"
+    declare -A needed
+    mapfile -t linked < <(find bin sbin usr/{bin,sbin} -type f)
+    for ((i = 0; i < ${#linked[@]}; i++)); do
+        while read -r name; do
+            [ -z "${needed[$name]:-}" ] || continue
+            library=$(find lib usr/lib -name "$name" -print -quit)
+            needed[$name]=yes
+            needed[$(basename "$(readlink -f "$library")")]=yes
+            linked+=("$library")
+        done < <(readelf --dynamic "${linked[i]}" |
+            sed -n 's/.*(NEEDED).*\[\(.*\)\]$/\1/p')
+    done
+    find lib usr/lib -maxdepth 1 -name '*.so*' | while read -r library; do
+        [ -n "${needed[$(basename "$library")]:-}" ] || rm "$library"
+    done
+)
+
 place_device_trees
 remove_unused
+remove_libraries
 identify
 "$board/check-root" "$root"
 "$board/check-linux-config" "$board/linux.config" "$BUILD_DIR"/linux-[0-9c]*/.config

@@ -33,7 +33,7 @@ PINHOLE_CARGO_ENV = \
 define PINHOLE_CONFIGURE_CMDS
 	cd $(PINHOLE_SRCDIR) && \
 	$(TARGET_MAKE_ENV) $(PKG_CARGO_ENV) \
-		cargo fetch --locked --target $(RUSTC_TARGET_NAME)
+		cargo fetch --locked
 endef
 
 # What the firmware is made of, for the licences and the bill of materials.
