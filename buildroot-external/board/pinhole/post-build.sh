@@ -37,7 +37,7 @@ place_device_trees() {
 # The firmware reads the text forms of what modprobe reads.
 remove_unused() (
     cd "$root"
-    rm -rf etc/{hostname,hosts,ld.so.conf.d,mtab,network,profile.d,shells,ssl,wpa_supplicant.conf} \
+    rm -rf etc/{hostname,hosts,ld.so.conf.d,libnl,mtab,network,nsswitch.conf,profile.d,shells,ssl,wpa_supplicant.conf} \
         media mnt opt root var usr/share usr/lib/{engines-3,gconv,ossl-modules}
     find lib/modules/*/ -maxdepth 1 \( -type f ! -name modules.alias ! -name modules.builtin \
         ! -name modules.dep ! -name modules.softdep -o -type l \) -delete
@@ -67,5 +67,4 @@ place_device_trees
 remove_unused
 remove_libraries
 identify
-"$board/check-root" "$root"
 "$board/check-linux-config" "$board/linux.config" "$BUILD_DIR"/linux-[0-9c]*/.config
