@@ -28,13 +28,13 @@ PINHOLE_CARGO_ENV = \
 	CARGO_PROFILE_RELEASE_OPT_LEVEL=3
 
 # Buildroot lets cargo download crates when it downloads a package, and a local
-# one is not downloaded. So it is done here; cargo compares with the checksums
-# in Cargo.lock. The build itself is offline.
-define PINHOLE_CONFIGURE_CMDS
+# one is not downloaded. So it is done before each build; cargo compares with
+# the checksums in Cargo.lock. The build itself is offline.
+define PINHOLE_FETCH_CRATES
 	cd $(PINHOLE_SRCDIR) && \
-	$(TARGET_MAKE_ENV) $(PKG_CARGO_ENV) \
-		cargo fetch --locked
+	$(TARGET_MAKE_ENV) $(PKG_CARGO_ENV) cargo fetch --locked
 endef
+PINHOLE_PRE_BUILD_HOOKS += PINHOLE_FETCH_CRATES
 
 # What the firmware is made of, for the licences and the bill of materials.
 PINHOLE_CARGO_METADATA = \
