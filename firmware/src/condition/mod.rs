@@ -38,8 +38,8 @@ pub enum Condition {
     NotEnrolled,
     /// A fault in `pinhole.toml`.
     FileFault {
-        /// Whether it may keep the box from its network.
-        network: bool,
+        /// Whether it may keep the box from its relay.
+        grave: bool,
         /// Where and what, in one line.
         line: String,
     },
@@ -133,8 +133,8 @@ pub enum Weight {
     /// It keeps pictures from the relay; the LED blinks so many times. Of two,
     /// the one with fewer blinks comes first.
     Fault(u8),
-    /// It may be the cause of a [`Fault`](Self::Fault) of the network, and
-    /// counts as one while the relay is not reached.
+    /// It may be the cause of a [`Fault`](Self::Fault), and counts as one while
+    /// the relay is not reached.
     Doubt(u8),
     /// Worth knowing; all works.
     Note,
@@ -167,7 +167,7 @@ impl Condition {
             | Self::FileMissing
             | Self::FileUnreadable(_)
             | Self::NotEnrolled => Weight::Fault(FILE),
-            Self::FileFault { network: true, .. } => Weight::Doubt(FILE),
+            Self::FileFault { grave: true, .. } => Weight::Doubt(FILE),
             Self::NoInterface | Self::CableOut | Self::NoRadio | Self::WifiNotFound { .. } => {
                 Weight::Fault(NETWORK)
             }
@@ -178,7 +178,7 @@ impl Condition {
             }
             Self::NoWebcam | Self::WebcamUnusable(_) => Weight::Fault(WEBCAM),
             Self::WorkerFailing { .. } => Weight::Fault(BOX),
-            Self::FileFault { network: false, .. } | Self::ResetAsked | Self::StateUnusable => {
+            Self::FileFault { grave: false, .. } | Self::ResetAsked | Self::StateUnusable => {
                 Weight::Note
             }
             Self::WifiConnecting { .. } | Self::TimeUnknown => Weight::Progress,

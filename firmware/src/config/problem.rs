@@ -49,9 +49,9 @@ impl Fault {
         }
     }
 
-    /// Whether it may keep the box from its network.
-    fn is_of_network(&self) -> bool {
-        matches!(self.section, None | Some("wifi" | "ethernet"))
+    /// Whether it may keep the box from its relay.
+    fn is_grave(&self) -> bool {
+        matches!(self.section, None | Some("enrolment" | "wifi" | "ethernet"))
     }
 }
 
@@ -71,7 +71,7 @@ impl Problem {
             Self::NotEnrolled => Condition::NotEnrolled,
             Self::ResetAsked => Condition::ResetAsked,
             Self::Fault(fault) => Condition::FileFault {
-                network: fault.is_of_network(),
+                grave: fault.is_grave(),
                 line: fault.to_string(),
             },
         }

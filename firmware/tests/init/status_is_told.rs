@@ -62,6 +62,7 @@ fn a_fault_of_the_users_file_is_told_at_once() {
         };
         assert!(status.starts_with("pinhole camera: not enrolled\r\nSomething is wrong. The green LED blinks 2 times.\r\n"), "{status}");
         assert!(status.contains(told), "{status}");
+        assert!(!status.contains("Also worth a look"), "{status}");
         assert_eq!(
             played.lights,
             [

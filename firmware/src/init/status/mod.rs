@@ -190,8 +190,8 @@ impl Board {
     }
 }
 
-/// What to make of all of it. A doubt about the network counts for as long as
-/// the relay is not reached.
+/// What to make of all of it. A doubt counts for as long as the relay is not
+/// reached.
 fn verdict(known: &[Known]) -> Verdict {
     let has = |wanted: fn(&Condition) -> bool| known.iter().any(|known| wanted(&known.condition));
     let is_connected = has(|condition| matches!(condition, Condition::TunnelUp { .. }));

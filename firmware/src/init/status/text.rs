@@ -43,11 +43,14 @@ pub(super) fn compose(facts: &Facts<'_>) -> String {
     };
     paragraph(&mut text, "", &format!("pinhole camera: {camera}"));
     paragraph(&mut text, "", &verdict);
-    list(&mut text, facts, "What is wrong", |weight| {
-        matches!(weight, Weight::Fault(_))
-    });
+    let is_wrong = |weight| match weight {
+        Weight::Fault(_) => true,
+        Weight::Doubt(_) => facts.verdict != Verdict::Works,
+        _ => false,
+    };
+    list(&mut text, facts, "What is wrong", is_wrong);
     list(&mut text, facts, "Also worth a look", |weight| {
-        matches!(weight, Weight::Doubt(_) | Weight::Note)
+        matches!(weight, Weight::Doubt(_) | Weight::Note) && !is_wrong(weight)
     });
     list(&mut text, facts, "What the box is doing", |weight| {
         matches!(weight, Weight::Progress | Weight::Good)
@@ -68,7 +71,7 @@ pub(super) fn compose(facts: &Facts<'_>) -> String {
 }
 
 /// The conditions of one kind under a title, each with its remedy.
-fn list(text: &mut String, facts: &Facts<'_>, title: &str, is_of_kind: fn(Weight) -> bool) {
+fn list(text: &mut String, facts: &Facts<'_>, title: &str, is_of_kind: impl Fn(Weight) -> bool) {
     let mut known = facts
         .known
         .iter()
@@ -141,7 +144,7 @@ mod tests {
                 known(Condition::WifiPasswordRejected { ssid }, 12),
                 known(
                     Condition::FileFault {
-                        network: false,
+                        grave: false,
                         line: "pinhole.toml, line 12 (qality): [camera] has no such key: did you mean quality?".to_owned(),
                     },
                     1,
