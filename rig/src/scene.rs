@@ -26,7 +26,7 @@ pub const CAMERA: &str = "demo";
 
 /// How long a box may take from power to its first frame. On a machine that
 /// does much else beside emulating it, init alone once came after 86 s.
-const BOOT_PATIENCE: Duration = Duration::from_secs(300);
+const BOOT_PATIENCE: Duration = Duration::from_secs(600);
 
 /// How long a viewer waits for anything.
 pub const VIEWER_PATIENCE: Duration = Duration::from_secs(60);
