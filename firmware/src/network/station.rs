@@ -18,8 +18,9 @@ use crate::condition::Condition;
 
 /// How often the supplicant is asked whether it is there.
 const PING: Duration = Duration::from_secs(10);
-/// Silent for so long, it hangs.
-const SILENCE: Duration = Duration::from_secs(30);
+/// Silent for so long, it hangs. A machine that has much else to do may take
+/// most of a minute to start it.
+const SILENCE: Duration = Duration::from_secs(120);
 /// So long without a scan that worked or a connection, the radio hangs.
 const BLINDNESS: Duration = Duration::from_secs(120);
 /// How often it is told to try at once.
