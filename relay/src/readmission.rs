@@ -9,9 +9,9 @@
 //! - or the box is offline, and the tunnel is the kernel's, which does not tell;
 //! - or the box's clock was found ahead (see [`clock`](crate::clock)).
 //!
-//! A box that sends anything authentic is never disturbed but in the last case,
-//! and no box more often than every [`INTERVAL`]: who has recorded a handshake
-//! can send it again.
+//! A box that sends anything authentic is disturbed in the last case only, which
+//! nobody but the box can bring about. In the others no box is let in anew more
+//! often than every [`INTERVAL`]: who has recorded a handshake can send it again.
 //!
 //! Log line that tests wait for: `camera porch: let in anew: …`.
 
@@ -25,8 +25,13 @@ use tracing::{info, warn};
 
 use crate::camera::Camera;
 
-/// Least time between two times that one box is let in anew.
+/// Least time between two times that one box is let in anew because it is not
+/// heard.
 const INTERVAL: Duration = Duration::from_secs(180);
+
+/// The same where its clock was ahead: one that does not set its clock, though
+/// it was told, must not be let in anew without end.
+const INTERVAL_AHEAD: Duration = Duration::from_secs(60);
 
 /// So many refused handshakes in a row are no accident of the network: a box
 /// calls every 5 s (`REKEY_TIMEOUT`, section 6.1 of the WireGuard paper).
@@ -35,7 +40,8 @@ const REFUSED: u64 = 2;
 /// When a box was let in anew.
 #[derive(Debug, Default)]
 pub(crate) struct Readmission {
-    last: Option<Instant>,
+    unheard: Option<Instant>,
+    ahead: Option<Instant>,
 }
 
 /// Why a box is let in anew.
@@ -60,13 +66,16 @@ impl fmt::Display for Reason {
 }
 
 impl Readmission {
-    /// Whether the box may be let in anew now, which is then taken as done.
-    fn may(&mut self, now: Instant) -> bool {
-        let may = self
-            .last
-            .is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL);
+    /// Whether the box may be let in anew for this reason now, which is then
+    /// taken as done.
+    fn may(&mut self, reason: Reason, now: Instant) -> bool {
+        let (last, interval) = match reason {
+            Reason::Refused | Reason::Offline => (&mut self.unheard, INTERVAL),
+            Reason::Ahead(_) => (&mut self.ahead, INTERVAL_AHEAD),
+        };
+        let may = last.is_none_or(|last| now.saturating_duration_since(last) >= interval);
         if may {
-            self.last = Some(now);
+            *last = Some(now);
         }
         may
     }
@@ -91,7 +100,7 @@ pub(crate) fn readmit_if_locked_out(camera: &Camera, peer: &PeerStatus, tunnel: 
 /// Lets the camera's box in anew, unless that was done a short while ago.
 /// Returns whether it was done.
 pub(crate) fn readmit(camera: &Camera, reason: Reason, tunnel: &Tunnel) -> bool {
-    if !camera.readmission().may(Instant::now()) {
+    if !camera.readmission().may(reason, Instant::now()) {
         return false;
     }
     let peer = Peer {
@@ -147,10 +156,15 @@ mod tests {
         let mut readmission = Readmission::default();
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        assert!(readmission.may(after(10)));
-        assert!(!readmission.may(after(10)));
-        assert!(!readmission.may(after(189)));
-        assert!(readmission.may(after(190)));
-        assert!(!readmission.may(after(191)));
+        let mut may = |reason, seconds| readmission.may(reason, after(seconds));
+        let ahead = Reason::Ahead(Duration::from_secs(663));
+        assert!(may(ahead, 5));
+        assert!(may(Reason::Refused, 10));
+        assert!(!may(Reason::Offline, 10));
+        assert!(!may(ahead, 64));
+        assert!(may(ahead, 65));
+        assert!(!may(Reason::Refused, 189));
+        assert!(may(Reason::Refused, 190));
+        assert!(!may(Reason::Refused, 191));
     }
 }

@@ -35,8 +35,9 @@ pub mod sntp;
 
 use std::{
     ffi::OsString,
-    fmt::Display,
+    fmt::{self, Display},
     fs,
+    net::IpAddr,
     path::PathBuf,
     sync::mpsc::{self, Receiver, TryRecvError},
     thread,
@@ -131,11 +132,40 @@ struct Keeper {
 }
 
 /// What is wrong, without the figures that change from one time to the next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trouble {
     NoAnswer,
-    Disbelieved(String),
+    RelayDisbelieved,
+    ServersDisbelieved,
     Refused,
+}
+
+/// Who has told the time.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Relay,
+    Server(IpAddr),
+    Servers,
+}
+
+impl Source {
+    /// The trouble that it is not believed.
+    fn disbelieved(self) -> Trouble {
+        match self {
+            Self::Relay => Trouble::RelayDisbelieved,
+            Self::Server(_) | Self::Servers => Trouble::ServersDisbelieved,
+        }
+    }
+}
+
+impl Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Relay => formatter.write_str("the relay"),
+            Self::Server(address) => write!(formatter, "time server {address}"),
+            Self::Servers => formatter.write_str("time servers"),
+        }
+    }
 }
 
 impl Keeper {
@@ -163,7 +193,7 @@ impl Keeper {
             self.next = Duration::ZERO;
         }
         let verdict = self.judge.relay(word, Moment::now());
-        self.apply(verdict, "the relay");
+        self.apply(verdict, Source::Relay);
     }
 
     /// Takes in what servers have answered, and asks them when it is time.
@@ -203,21 +233,22 @@ impl Keeper {
         let said: Vec<Moment> = answers.iter().map(|answer| answer.moment).collect();
         let verdict = self.judge.servers(&said, Moment::now());
         let who = match answers {
-            [answer] => format!("time server {}", answer.server),
-            _ => "time servers".to_owned(),
+            [answer] => Source::Server(answer.server),
+            _ => Source::Servers,
         };
-        self.apply(verdict, &who);
+        self.told.retain(|trouble| *trouble != Trouble::NoAnswer);
+        self.apply(verdict, who);
         if !matches!(verdict, Verdict::Disbelieve(_)) {
             self.next = uptime() + PAUSE;
         }
     }
 
     /// Does what was decided, and says so.
-    fn apply(&mut self, verdict: Verdict, who: &str) {
+    fn apply(&mut self, verdict: Verdict, who: Source) {
         let set = match verdict {
             Verdict::Disbelieve(reason) => {
                 let what = format_args!("{who} is not believed: {reason}");
-                return self.tell(Trouble::Disbelieved(who.to_owned()), what);
+                return self.tell(who.disbelieved(), what);
             }
             Verdict::Keep => Ok(()),
             Verdict::Slew(offset) => clock::slew(offset),
@@ -230,13 +261,14 @@ impl Keeper {
             let what = format_args!("clock cannot be set: {error}");
             return self.tell(Trouble::Refused, what);
         }
-        self.told.clear();
+        let mended = [Trouble::Refused, who.disbelieved()];
+        self.told.retain(|trouble| !mended.contains(trouble));
         if !std::mem::replace(&mut self.is_known, true) {
             if matches!(verdict, Verdict::Keep | Verdict::Slew(_)) {
                 info!("clock right by {who}");
             }
             publish(&Condition::TimeKnown {
-                source: who.to_owned(),
+                source: who.to_string(),
             });
         }
     }
@@ -253,5 +285,29 @@ impl Keeper {
 fn publish(condition: &Condition) {
     if let Err(error) = condition::publish(WORKER, std::slice::from_ref(condition)) {
         warn!("cannot say how the clock is: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{judgement::Reason, *};
+
+    #[test]
+    fn trouble_is_told_once_until_that_very_thing_gets_better() {
+        let servers = Servers::new(Vec::new(), PathBuf::from("/nowhere"));
+        let mut keeper = Keeper::new(SystemTime::UNIX_EPOCH, servers);
+        let server = Source::Server(IpAddr::from([10, 0, 2, 3]));
+        keeper.tell(Trouble::NoAnswer, "no time server answers");
+        keeper.tell(Trouble::NoAnswer, "no time server answers");
+        keeper.apply(Verdict::Disbelieve(Reason::TooLate), server);
+        keeper.apply(Verdict::Disbelieve(Reason::TooLate), Source::Servers);
+        let both = [Trouble::NoAnswer, Trouble::ServersDisbelieved];
+        assert_eq!(keeper.told, both);
+        assert!(!keeper.is_known);
+        keeper.apply(Verdict::Keep, Source::Relay);
+        assert_eq!(keeper.told, both);
+        assert!(keeper.is_known);
+        keeper.apply(Verdict::Keep, server);
+        assert_eq!(keeper.told, [Trouble::NoAnswer]);
     }
 }
