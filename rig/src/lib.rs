@@ -1,5 +1,6 @@
 //! The test rig: an emulated webcam, a virtual box, real viewers.
 
+pub mod access_point;
 pub mod card;
 pub mod checks;
 pub mod figures;

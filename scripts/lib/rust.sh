@@ -123,7 +123,7 @@ build_for_host() {
     cargo build --locked --release "${@/#/--package=}"
 }
 
-# build_for_box: the firmware as one static binary, the same whoever builds it wherever.
+# build_for_box PACKAGE…: static binaries for the box, the same whoever builds them wherever.
 build_for_box() {
     local flags=(
         -C target-feature=+crt-static
@@ -135,5 +135,5 @@ build_for_box() {
     CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && printf '%s' "${flags[*]}") \
         CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
         RUSTC="$rust/bin/rustc" \
-        cargo build --locked --release --package=pinhole "--target=$box_target"
+        cargo build --locked --release "${@/#/--package=}" "--target=$box_target"
 }

@@ -19,6 +19,7 @@ use options::Place;
 pub use options::{Board, Boot, MachineOptions};
 use qmp::Qmp;
 pub use qmp::QmpError;
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::process::{Mark, Process, ProcessError};
@@ -37,8 +38,7 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Machine {
     process: Process,
-    /// QEMU keeps the one that it was started with.
-    _qmp: Qmp,
+    qmp: Qmp,
     webcam_socket: PathBuf,
     debugger_socket: PathBuf,
     /// Sockets need a short path, of 108 bytes with their names (unix(7)), so
@@ -138,7 +138,7 @@ impl Machine {
         })?;
         Ok(Self {
             process,
-            _qmp: qmp,
+            qmp,
             webcam_socket,
             debugger_socket,
             _sockets: directory,
@@ -153,6 +153,16 @@ impl Machine {
     /// The console.
     pub fn console(&self) -> &Process {
         &self.process
+    }
+
+    /// Pulls the cable of the network card whose backend has this name, or puts
+    /// it in again.
+    ///
+    /// # Errors
+    /// When there is none of that name, or QEMU has ended.
+    pub fn set_link(&mut self, network: &str, up: bool) -> Result<(), QmpError> {
+        let arguments = json!({ "name": network, "up": up });
+        self.qmp.execute("set_link", arguments)
     }
 
     /// Makes the kernel of a machine with one processor fail.

@@ -83,17 +83,14 @@ impl Qmp {
             connection: BufReader::new(connection),
         };
         let _greeting = qmp.receive()?;
-        qmp.execute("qmp_capabilities")?;
+        qmp.execute("qmp_capabilities", json!({}))?;
         Ok(qmp)
     }
 
-    /// Carries out `command`, which takes nothing and gives nothing.
-    fn execute(&mut self, command: &str) -> Result<(), QmpError> {
-        writeln!(
-            self.connection.get_mut(),
-            "{}",
-            json!({ "execute": command })
-        )?;
+    /// Carries out `command`, which gives nothing.
+    pub(super) fn execute(&mut self, command: &str, arguments: Value) -> Result<(), QmpError> {
+        let command_line = json!({ "execute": command, "arguments": arguments });
+        writeln!(self.connection.get_mut(), "{command_line}")?;
         loop {
             let answer = self.receive()?;
             if let Some(error) = answer.get("error") {
@@ -154,8 +151,8 @@ mod tests {
             ],
         );
         let mut qmp = Qmp::accept(&listener, ANSWER_PATIENCE, || true).unwrap();
-        qmp.execute("cont").unwrap();
-        let error = qmp.execute("fly").unwrap_err().to_string();
+        qmp.execute("cont", json!({})).unwrap();
+        let error = qmp.execute("fly", json!({})).unwrap_err().to_string();
         assert_eq!(error, "it refused fly: no such thing");
         drop(qmp);
         let asked = qemu.join().unwrap();
