@@ -130,7 +130,7 @@ fn a_client_that_dies_is_replaced_and_a_worker_that_dies_takes_its_own_along() {
     laboratory.near(&format!("kill -9 {client}"));
     laboratory.wait_for("udhcpc on eth0: exited (signal 9); next start in 1 s");
     laboratory.wait_for("udhcpc on eth0: started");
-    laboratory.wait_for("lease of 10.77.0.15 obtained");
+    laboratory.wait_for("eth0 up, address 10.77.0.15/24");
 
     laboratory.kill();
     while !laboratory.processes("udhcpc").is_empty() {
