@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv6Addr},
     time::Duration,
 };
 
@@ -10,10 +10,10 @@ use tracing::Level;
 
 use super::{
     backoff::Backoff,
-    event::{Action, Configuration, DhcpReport, Index, Kind, Link, Program},
+    event::{Action, Configuration, DhcpReport, Kind, Link, Program},
     lease::Lease,
-    program::{Keeping, Step},
-    settings::Settings,
+    program::Keeping,
+    settings::{self, Settings},
     station::Station,
 };
 use crate::{
@@ -245,7 +245,7 @@ impl Interface {
             (Program::Supplicant, None) => None,
             (Program::DhcpClient, _) => {
                 let (step, pause) = self.client.ended(now);
-                actions.extend(step.map(|step| apply_to_client(index, step)));
+                actions.extend(step.map(|step| step.of(index, Program::DhcpClient)));
                 pause
             }
         };
@@ -274,7 +274,7 @@ impl Interface {
             self.go_offline(actions);
         }
         let step = self.client.start_due(now);
-        actions.extend(step.map(|step| apply_to_client(index, step)));
+        actions.extend(step.map(|step| step.of(index, Program::DhcpClient)));
         self.router_servers.retain(|(_, until)| *until > now);
         if let Some(station) = &mut self.station {
             station.attend(index, &self.link.name, now, actions);
@@ -363,13 +363,13 @@ impl Interface {
         if self.link.kind == Kind::Wired {
             self.say(actions, Level::INFO, "has a link");
         }
-        if has_ipv4(&self.addressing) {
-            let line = format!("up, {}", shown(&self.addressing));
+        if settings::has_ipv4(&self.addressing) {
+            let line = format!("up, {}", settings::shown(&self.addressing));
             self.say(actions, Level::INFO, &line);
         } else {
             let step = self.client.want(now);
             let index = self.link.index;
-            actions.extend(step.map(|step| apply_to_client(index, step)));
+            actions.extend(step.map(|step| step.of(index, Program::DhcpClient)));
         }
         if !self.addressing.addresses.is_empty() {
             self.configure(actions);
@@ -397,7 +397,7 @@ impl Interface {
         actions.extend(
             self.client
                 .release()
-                .map(|step| apply_to_client(index, step)),
+                .map(|step| step.of(index, Program::DhcpClient)),
         );
     }
 
@@ -407,10 +407,7 @@ impl Interface {
             .take()
             .is_some_and(|lease| !lease.time_servers.is_empty())
         {
-            actions.push(Action::SetTimeServers(
-                self.link.index,
-                Vec::<Ipv4Addr>::new(),
-            ));
+            actions.push(Action::SetTimeServers(self.link.index, Vec::new()));
         }
     }
 
@@ -448,38 +445,5 @@ impl Interface {
 
     fn say(&self, actions: &mut Vec<Action>, level: Level, what: &str) {
         actions.push(Action::Say(level, format!("{} {what}", self.link.name)));
-    }
-}
-
-/// Whether there is a chosen IPv4 address, and so nothing to ask a DHCP server
-/// for.
-fn has_ipv4(addressing: &Addressing) -> bool {
-    let mut addresses = addressing.addresses.iter();
-    addresses.any(|own| own.address.is_ipv4())
-}
-
-fn shown(addressing: &Addressing) -> String {
-    let list = |what: &str, words: Vec<String>| match words[..] {
-        [] => format!("no {what}"),
-        _ => format!("{what} {}", words.join(" ")),
-    };
-    let text = |addresses: &[IpAddr]| addresses.iter().map(IpAddr::to_string).collect();
-    let addresses = addressing
-        .addresses
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    [
-        list("address", addresses),
-        list("gateway", text(&addressing.gateways)),
-        list("name servers", text(&addressing.name_servers)),
-    ]
-    .join(", ")
-}
-
-fn apply_to_client(index: Index, step: Step) -> Action {
-    match step {
-        Step::Start => Action::Start(index, Program::DhcpClient),
-        Step::Stop => Action::Stop(index, Program::DhcpClient),
     }
 }

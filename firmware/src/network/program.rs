@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::backoff::Backoff;
+use super::{
+    backoff::Backoff,
+    event::{Action, Index, Program},
+};
 
 /// Who ran this long ran well: its next pause is the first one again.
 const RAN_WELL: Duration = Duration::from_secs(60);
@@ -33,6 +36,16 @@ enum Phase {
 pub(super) enum Step {
     Start,
     Stop,
+}
+
+impl Step {
+    /// The step, for a program of an interface.
+    pub(super) fn of(self, index: Index, program: Program) -> Action {
+        match self {
+            Self::Start => Action::Start(index, program),
+            Self::Stop => Action::Stop(index, program),
+        }
+    }
 }
 
 impl Keeping {

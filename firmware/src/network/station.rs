@@ -12,7 +12,7 @@ use tracing::Level;
 
 use super::{
     event::{Action, Index, Program},
-    program::{Keeping, Step},
+    program::Keeping,
 };
 use crate::condition::Condition;
 
@@ -98,13 +98,17 @@ impl Station {
             recoveries: 0,
         };
         let step = station.supplicant.want(now);
-        actions.extend(step.map(|step| apply(index, step)));
+        actions.extend(step.map(|step| step.of(index, Program::Supplicant)));
         station
     }
 
     /// Ends the supplicant of a radio that is gone.
     pub(super) fn release(&mut self, index: Index, actions: &mut Vec<Action>) {
-        actions.extend(self.supplicant.release().map(|step| apply(index, step)));
+        actions.extend(
+            self.supplicant
+                .release()
+                .map(|step| step.of(index, Program::Supplicant)),
+        );
     }
 
     /// Takes note of what the supplicant said.
@@ -177,7 +181,7 @@ impl Station {
             standing => standing,
         };
         let (step, pause) = self.supplicant.ended(now);
-        actions.extend(step.map(|step| apply(index, step)));
+        actions.extend(step.map(|step| step.of(index, Program::Supplicant)));
         pause
     }
 
@@ -190,7 +194,7 @@ impl Station {
         actions: &mut Vec<Action>,
     ) {
         let step = self.supplicant.start_due(now);
-        actions.extend(step.map(|step| apply(index, step)));
+        actions.extend(step.map(|step| step.of(index, Program::Supplicant)));
         if self.hangs_at() <= now {
             self.recover(index, name, now, actions);
             return;
@@ -247,7 +251,11 @@ impl Station {
         };
         let line = format!("{name}: the radio does not answer; {what}");
         actions.push(Action::Say(Level::WARN, line));
-        actions.extend(self.supplicant.restart().map(|step| apply(index, step)));
+        actions.extend(
+            self.supplicant
+                .restart()
+                .map(|step| step.of(index, Program::Supplicant)),
+        );
         match self.recoveries {
             0 => {}
             1 => actions.extend([Action::SetDown(index), Action::SetUp(index)]),
@@ -258,13 +266,6 @@ impl Station {
         self.seen = now;
         self.ping_due = now + PING;
         self.retry_due = now + RETRY;
-    }
-}
-
-fn apply(index: Index, step: Step) -> Action {
-    match step {
-        Step::Start => Action::Start(index, Program::Supplicant),
-        Step::Stop => Action::Stop(index, Program::Supplicant),
     }
 }
 
