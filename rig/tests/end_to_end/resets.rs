@@ -1,5 +1,7 @@
 //! A kernel that fails is started anew, and the box streams again.
 
+use std::time::Duration;
+
 use pinhole_rig::{
     process::Mark,
     qemu::{Failure, MachineOptions},
@@ -8,6 +10,13 @@ use pinhole_rig::{
 };
 
 use crate::{given, options, say};
+
+/// How often the failure is put in the kernel's way: now and then it goes on
+/// past the place.
+const ATTEMPTS: u32 = 6;
+
+/// How long the console may take to tell of the failure, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A box that may be reset, with one processor, so that no other one goes on
 /// when it fails.
@@ -33,8 +42,12 @@ fn streams_again_after(name: &str, failure: Failure, first_word: &str) {
     let CameraBox::Virtual { machine, .. } = &scene.camera_box else {
         unreachable!("a virtual box was asked for");
     };
-    machine.fail(failure).unwrap();
-    let (said, failed) = scene.wait_for_box(first_word, failed).unwrap();
+    let (said, failed) = (0..ATTEMPTS)
+        .find_map(|_| {
+            machine.fail(failure).unwrap();
+            scene.console().wait_for(first_word, failed, PATIENCE).ok()
+        })
+        .expect("the kernel to fail");
     println!("{failure:?}: {said}");
     let (_, booted) = scene.wait_for_box("mounts ready", failed).unwrap();
     let (said, _) = scene.wait_for_box("camera: first frame", booted).unwrap();
