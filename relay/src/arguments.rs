@@ -9,7 +9,7 @@ use pinhole_link::{
     tunnel::{Choice, Implementation},
 };
 use pinhole_relay::{
-    certificate::Source, ingest::Patience, relay::Settings, state::StateDirectory,
+    certificate::Source, ingest::Patience, limits::Limits, relay::Settings, state::StateDirectory,
 };
 
 /// Puts what pinhole boxes see on the web.
@@ -147,6 +147,7 @@ impl Run {
             },
             certificate,
             patience: Patience::default(),
+            limits: Limits::default(),
         }
     }
 }

@@ -12,7 +12,8 @@ use pinhole_link::{CameraName, Frame, Latest, PublicKey, tunnel::PeerStatus};
 use smol::channel::Receiver;
 
 use crate::{
-    box_status::Asked, readmission::Readmission, registry::CameraEntry, watchers::Watchers,
+    box_status::Asked, counters::Counters, readmission::Readmission, registry::CameraEntry,
+    watchers::Watchers,
 };
 
 /// A box whose last handshake is older counts as offline: by then WireGuard
@@ -36,6 +37,7 @@ pub struct Camera {
     entry: CameraEntry,
     frames: Latest<Frame>,
     watchers: Watchers,
+    counters: Counters,
     box_status: Asked,
     removed: Receiver<Infallible>,
     health: Mutex<Health>,
@@ -102,6 +104,7 @@ impl Camera {
             entry,
             frames: Latest::new(),
             watchers: Watchers::default(),
+            counters: Counters::default(),
             box_status: Asked::default(),
             removed,
             health: Mutex::new(Health::new()),
@@ -139,6 +142,11 @@ impl Camera {
     /// Which pages have its stream open.
     pub fn watchers(&self) -> &Watchers {
         &self.watchers
+    }
+
+    /// What was moved for it.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// What its box says of itself.

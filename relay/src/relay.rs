@@ -21,6 +21,7 @@ use crate::{
     cameras::Cameras,
     certificate::{self, CertificateError},
     ingest::Patience,
+    limits::Limits,
     registry::{Registry, RegistryError},
     state::{RunningError, StateDirectory, StateLock},
     viewers::{Site, Viewers},
@@ -47,6 +48,8 @@ pub struct Settings {
     pub certificate: certificate::Source,
     /// How the boxes' streams are pulled.
     pub patience: Patience,
+    /// How much is given to each.
+    pub limits: Limits,
 }
 
 /// Why a relay cannot start. Nothing was served.
@@ -99,6 +102,7 @@ pub struct Relay {
     state: StateDirectory,
     cameras: Arc<Cameras>,
     viewers: Viewers,
+    limits: Limits,
     _running: StateLock,
 }
 
@@ -145,6 +149,7 @@ impl Relay {
             state: settings.state,
             cameras,
             viewers,
+            limits: settings.limits,
             _running: running,
         })
     }
@@ -192,6 +197,7 @@ impl Relay {
         let site = Arc::new(Site {
             cameras: Arc::clone(&self.cameras),
             started: SystemTime::now(),
+            limits: self.limits,
         });
         let (serving, stopped) = smol::channel::bounded::<Infallible>(1);
         let mut viewers = self.executor.spawn(self.viewers.serve(

@@ -41,7 +41,7 @@ use smol::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::debug;
 
-use crate::{camera::Camera, cameras::Cameras, complaint::Complaint, open_files};
+use crate::{camera::Camera, cameras::Cameras, complaint::Complaint, limits::Limits, open_files};
 use connection::TlsConnection;
 use places::{NoPlace, Places};
 use routes::Answer;
@@ -65,6 +65,8 @@ pub struct Site {
     /// When this relay was started. A page that sees it change knows that its
     /// stream broke.
     pub started: SystemTime,
+    /// How much each client is given.
+    pub limits: Limits,
 }
 
 /// The viewers' port.

@@ -12,6 +12,7 @@ use pinhole_link::{
 use pinhole_relay::{
     certificate::Source,
     ingest::Patience,
+    limits::Limits,
     relay::{Relay, Settings},
     state::StateDirectory,
 };
@@ -51,6 +52,7 @@ impl Running {
                 silence: Duration::from_secs(1),
                 ..Patience::default()
             },
+            limits: Limits::default(),
         };
         let relay = Relay::open(settings).unwrap();
         let port = relay.address().port();
