@@ -2,14 +2,14 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use pinhole_link::{
-    CameraName,
-    enrolment::Endpoint,
-    tunnel::{Choice, Implementation},
-};
+use clap::{Args, Parser, Subcommand};
+use pinhole_link::{CameraName, enrolment::Endpoint, tunnel::Choice};
 use pinhole_relay::{
-    certificate::Source, ingest::Patience, limits::Limits, relay::Settings, state::StateDirectory,
+    certificate::Source,
+    configuration::{CertificateKeys, Configuration, ConfigurationError, LogFormat, TunnelChoice},
+    ingest::Patience,
+    relay::{self, Settings},
+    state::StateDirectory,
 };
 
 /// Puts what pinhole boxes see on the web.
@@ -65,17 +65,26 @@ pub(crate) enum CameraCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// Where viewers connect, over TCP; [::] includes IPv4
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "[::]:443")]
-    listen: SocketAddr,
+    /// The configuration file; flags win over what it says
+    /// [default: /etc/pinhole-relay/relay.toml if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 
-    /// Where boxes connect, over UDP; [::] includes IPv4
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "[::]:51820")]
-    tunnel_listen: SocketAddr,
+    /// Where viewers connect, over TCP; [::] includes IPv4 [default: [::]:443]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
 
-    /// What runs the tunnel
-    #[arg(long, value_enum, default_value_t = Tunnel::Best)]
-    tunnel: Tunnel,
+    /// Where boxes connect, over UDP; [::] includes IPv4 [default: [::]:51820]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    tunnel_listen: Option<SocketAddr>,
+
+    /// What runs the tunnel [default: best]
+    #[arg(long, value_enum)]
+    tunnel: Option<TunnelChoice>,
+
+    /// How log lines are written [default: text]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log: Option<LogFormat>,
 
     #[command(flatten)]
     certificate: Certificate,
@@ -86,8 +95,8 @@ pub(crate) struct Run {
     name: Vec<String>,
 }
 
+/// Any of these goes before the file's whole `[certificate]`.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
 struct Certificate {
     /// The certificate and those that lead to its root, a PEM file
     #[arg(long, value_name = "FILE", requires = "private_key")]
@@ -102,20 +111,18 @@ struct Certificate {
     self_signed: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Tunnel {
-    /// The kernel's WireGuard where it can be had, else in this process
-    Best,
-    /// The kernel's WireGuard
-    Kernel,
-    /// In this process; needs no rights
-    InProcess,
-}
-
 /// A user without a home, and no directory named.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no home directory to keep state in: name a directory with --state DIR")]
 pub(crate) struct NoState;
+
+/// Neither the flags nor the configuration file name a certificate.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "there is no certificate to serve with: use --certificate FILE and --private-key FILE, \
+     --self-signed for trying things out, or [certificate] in the configuration file"
+)]
+pub(crate) struct NoCertificate;
 
 impl Arguments {
     pub(crate) fn state(&self) -> Result<StateDirectory, NoState> {
@@ -127,27 +134,52 @@ impl Arguments {
 }
 
 impl Run {
-    pub(crate) fn into_settings(self, state: StateDirectory) -> Settings {
-        let certificate = match (self.certificate.certificate, self.certificate.private_key) {
-            (Some(certificate), Some(private_key)) => Source::Files {
-                certificate,
-                private_key,
-            },
-            // The parser lets nothing else through.
-            _ => Source::SelfSigned(self.name),
+    /// What the configuration file says.
+    pub(crate) fn configuration(&self) -> Result<Configuration, ConfigurationError> {
+        Configuration::read(self.config.as_deref())
+    }
+
+    /// How log lines are written.
+    pub(crate) fn log_format(&self, configuration: &Configuration) -> LogFormat {
+        self.log.or(configuration.log).unwrap_or_default()
+    }
+
+    /// What the flags say, else `configuration`, else the defaults.
+    pub(crate) fn into_settings(
+        self,
+        configuration: Configuration,
+        state: StateDirectory,
+    ) -> Result<Settings, NoCertificate> {
+        let listen = self.listen.or(configuration.listen);
+        let tunnel_listen = self.tunnel_listen.or(configuration.tunnel_listen);
+        let tunnel = self.tunnel.or(configuration.tunnel);
+        let flags = CertificateKeys {
+            certificate: self.certificate.certificate,
+            private_key: self.certificate.private_key,
+            self_signed: self.certificate.self_signed,
+            names: self.name,
         };
-        Settings {
+        let source = source(flags).or_else(|| source(configuration.certificate));
+        Ok(Settings {
             state,
-            listen: self.listen,
-            tunnel_listen: self.tunnel_listen,
-            tunnel: match self.tunnel {
-                Tunnel::Best => Choice::Best,
-                Tunnel::Kernel => Choice::Only(Implementation::Kernel),
-                Tunnel::InProcess => Choice::Only(Implementation::InProcess),
-            },
-            certificate,
+            listen: listen.unwrap_or(relay::DEFAULT_LISTEN),
+            tunnel_listen: tunnel_listen.unwrap_or(relay::DEFAULT_TUNNEL_LISTEN),
+            tunnel: tunnel.map_or(Choice::Best, Choice::from),
+            certificate: source.ok_or(NoCertificate)?,
             patience: Patience::default(),
-            limits: Limits::default(),
-        }
+            limits: configuration.limits,
+        })
+    }
+}
+
+/// The certificate that is asked for, if any is.
+fn source(keys: CertificateKeys) -> Option<Source> {
+    match (keys.certificate, keys.private_key) {
+        (Some(certificate), Some(private_key)) => Some(Source::Files {
+            certificate,
+            private_key,
+        }),
+        // No other pair gets here.
+        _ => keys.self_signed.then_some(Source::SelfSigned(keys.names)),
     }
 }

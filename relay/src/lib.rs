@@ -15,6 +15,7 @@ pub mod cameras;
 pub mod certificate;
 mod clock;
 mod complaint;
+pub mod configuration;
 pub mod counters;
 pub mod endpoints;
 pub mod enrol;

@@ -2,23 +2,35 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
+use crate::configuration::{count, head_bytes, time};
+
 /// The relay's limits. Whoever reaches one is told so, and so is the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Longest head of a request, in bytes.
+    #[serde(deserialize_with = "head_bytes")]
     pub head_bytes: usize,
     /// How long a client may take to send a head.
+    #[serde(deserialize_with = "time")]
     pub head_time: Duration,
     /// How long a client may take for the TLS handshake.
+    #[serde(deserialize_with = "time")]
     pub handshake_time: Duration,
     /// Most connections in all. The system's limit on open files may be lower.
+    #[serde(deserialize_with = "count")]
     pub connections: usize,
     /// Most connections from one address: an IPv4 address, or an IPv6 /64. A
     /// browser has six to one host, and an office may share an address.
+    #[serde(deserialize_with = "count")]
     pub connections_per_address: usize,
     /// Most streams of one camera at a time.
+    #[serde(deserialize_with = "count")]
     pub viewers_per_camera: usize,
     /// Most cameras.
+    #[serde(deserialize_with = "count")]
     pub cameras: usize,
 }
 

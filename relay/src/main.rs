@@ -5,42 +5,27 @@
 //! [`state`](pinhole_relay::state). It logs to standard error.
 
 mod arguments;
+mod log;
 
-use std::{error::Error, io::IsTerminal as _, process::ExitCode};
+use std::{error::Error, process::ExitCode};
 
 use async_signal::{Signal, Signals};
 use clap::Parser as _;
 use pinhole_relay::{
+    configuration::LogFormat,
     enrol::{self, Output},
     registry::Registry,
-    relay::Relay,
+    relay::{Relay, Settings},
     state::StateDirectory,
 };
 use smol::stream::StreamExt as _;
-use tracing::{Level, info};
+use tracing::info;
 
-use arguments::{Arguments, CameraCommand, Command, Run};
+use arguments::{Arguments, CameraCommand, Command};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let level = match arguments.verbose {
-        true => Level::DEBUG,
-        false => Level::INFO,
-    };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
-    let outcome = match arguments.state() {
-        Err(error) => Err(error.into()),
-        Ok(state) => match arguments.command {
-            Command::Run(run) => serve(run, state),
-            Command::Camera(command) => manage(command, &state),
-        },
-    };
-    match outcome {
+    match execute(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("pinhole-relay: {error}");
@@ -49,10 +34,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(run: Run, state: StateDirectory) -> Result<(), Box<dyn Error>> {
+fn execute(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let state = arguments.state()?;
+    match arguments.command {
+        Command::Run(run) => {
+            let configuration = run.configuration()?;
+            log::start(run.log_format(&configuration), arguments.verbose);
+            serve(run.into_settings(configuration, state)?)
+        }
+        Command::Camera(command) => {
+            log::start(LogFormat::Text, arguments.verbose);
+            manage(command, &state)
+        }
+    }
+}
+
+fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     info!("pinhole-relay {}", env!("CARGO_PKG_VERSION"));
     let mut signals = Signals::new([Signal::Term, Signal::Int])?;
-    let relay = Relay::open(run.into_settings(state))?;
+    let relay = Relay::open(settings)?;
     relay.run(async {
         signals.next().await;
     })?;

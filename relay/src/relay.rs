@@ -6,7 +6,7 @@
 use std::{
     convert::Infallible,
     fmt, io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     num::NonZero,
     sync::Arc,
     thread,
@@ -32,6 +32,13 @@ const MIN_THREADS: usize = 2;
 
 /// How long streams may take to end when the relay stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Where viewers connect unless said otherwise.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 443);
+
+/// Where boxes connect unless said otherwise.
+pub const DEFAULT_TUNNEL_LISTEN: SocketAddr =
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 51820);
 
 /// What a relay is to do.
 #[derive(Clone, Debug)]

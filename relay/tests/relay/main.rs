@@ -8,6 +8,7 @@
 )]
 
 mod clock;
+mod configuring;
 mod enrolling;
 mod fake_box;
 mod program;

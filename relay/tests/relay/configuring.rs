@@ -1,0 +1,49 @@
+//! The configuration file.
+
+use std::fs;
+
+use crate::{
+    program::{RunningRelay, State, free_udp_port},
+    viewer::text,
+};
+
+#[test]
+fn a_file_configures_the_relay_and_a_flag_wins_over_it() {
+    let state = State::new();
+    let port = free_udp_port();
+    state.enrol("porch", port);
+    let file = "listen = \"192.0.2.1:1\"\nlog = \"json\"\n[certificate]\nself_signed = true\n";
+    fs::write(state.beside("relay.toml"), file).unwrap();
+    let arguments = ["--config", "relay.toml", "--listen", "127.0.0.1:0"];
+    let mut relay = RunningRelay::start_with(&state, port, &arguments);
+    let line: serde_json::Value = serde_json::from_str(&relay.wait_for("ready: ")).unwrap();
+    assert_eq!(line["level"], "INFO");
+    assert!(line["timestamp"].is_string(), "{line}");
+    let ready = line["message"].as_str().unwrap();
+    let viewers = ready.trim_end_matches('/').rsplit_once(':').unwrap().1;
+    assert!(text(&state, viewers.parse().unwrap(), "/").contains("porch"));
+    relay.stop();
+    let mut relay =
+        RunningRelay::start_with(&state, port, &[&arguments[..], &["--log", "text"]].concat());
+    relay.ready();
+}
+
+#[test]
+fn a_wrong_file_is_told_in_one_line() {
+    let state = State::new();
+    state.enrol("porch", 1000);
+    fs::write(state.beside("relay.toml"), "\nlisen = \"[::]:443\"\n").unwrap();
+    let run = ["run", "--config", "relay.toml"];
+    assert_eq!(
+        state.fails(&run),
+        "pinhole-relay: relay.toml:2: there is no key lisen: did you mean listen?"
+    );
+    fs::write(state.beside("relay.toml"), "[certificate]\n").unwrap();
+    let error = state.fails(&run);
+    assert!(error.contains("no certificate to serve with"), "{error}");
+    let error = state.fails(&["run", "--config", "missing.toml"]);
+    assert!(
+        error.contains("cannot read the configuration missing.toml"),
+        "{error}"
+    );
+}
