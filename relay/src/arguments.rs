@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use pinhole_link::{CameraName, enrolment::Endpoint, tunnel::Choice};
 use pinhole_relay::{
-    certificate::Source,
+    certificate::{self, Source},
     configuration::{CertificateKeys, Configuration, ConfigurationError, LogFormat, TunnelChoice},
     ingest::Patience,
     relay::{self, Settings},
@@ -175,10 +175,10 @@ impl Run {
 /// The certificate that is asked for, if any is.
 fn source(keys: CertificateKeys) -> Option<Source> {
     match (keys.certificate, keys.private_key) {
-        (Some(certificate), Some(private_key)) => Some(Source::Files {
+        (Some(certificate), Some(private_key)) => Some(Source::Files(certificate::Files {
             certificate,
             private_key,
-        }),
+        })),
         // No other pair gets here.
         _ => keys.self_signed.then_some(Source::SelfSigned(keys.names)),
     }

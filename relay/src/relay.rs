@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use crate::{
     cameras::Cameras,
-    certificate::{self, CertificateError},
+    certificate::{self, Certificate, CertificateError},
     ingest::Patience,
     limits::Limits,
     registry::{Registry, RegistryError},
@@ -108,6 +108,7 @@ pub struct Relay {
     executor: Arc<Executor<'static>>,
     state: StateDirectory,
     cameras: Arc<Cameras>,
+    certificate: Certificate,
     viewers: Viewers,
     limits: Limits,
     _running: StateLock,
@@ -127,8 +128,9 @@ impl Relay {
             warn!("no camera is enrolled: run `pinhole-relay camera add NAME`, at any time");
         }
         let running = settings.state.lock_for_running()?;
-        let tls = certificate::tls_config(&settings.certificate, &settings.state)?;
-        let viewers = Viewers::bind(settings.listen, tls).map_err(|source| StartError::Listen {
+        let certificate = Certificate::open(settings.certificate, &settings.state)?;
+        let viewers = Viewers::bind(settings.listen, certificate.tls_config());
+        let viewers = viewers.map_err(|source| StartError::Listen {
             address: settings.listen,
             source,
         })?;
@@ -155,6 +157,7 @@ impl Relay {
             executor,
             state: settings.state,
             cameras,
+            certificate,
             viewers,
             limits: settings.limits,
             _running: running,
@@ -203,6 +206,7 @@ impl Relay {
         let address = self.address();
         let site = Arc::new(Site {
             cameras: Arc::clone(&self.cameras),
+            certificate: self.certificate.served(),
             started: SystemTime::now(),
             limits: self.limits,
         });
@@ -215,11 +219,16 @@ impl Relay {
         let (cameras, state) = (Arc::clone(&self.cameras), self.state);
         let following = async move { cameras.follow(&state, stopped).await };
         let mut following = self.executor.spawn(following);
+        let mut keeping = self.executor.spawn(self.certificate.keep());
         info!("ready: https://{}/", Authority(address));
-        // Neither of the two ends before it is told to, unless it panics. That
+        // None of the three ends before it is told to, unless it panics. That
         // comes out here and ends the program, to be started anew: without
-        // either, a relay only seems to serve.
-        stop.or(&mut viewers).or(&mut following).await;
+        // one of them, a relay only seems to serve.
+        stop.or(&mut viewers)
+            .or(&mut following)
+            .or(&mut keeping)
+            .await;
+        drop(keeping);
         info!("stopping");
         drop(serving);
         let ended = async {

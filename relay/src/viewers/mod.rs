@@ -41,7 +41,10 @@ use smol::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::debug;
 
-use crate::{camera::Camera, cameras::Cameras, complaint::Complaint, limits::Limits, open_files};
+use crate::{
+    camera::Camera, cameras::Cameras, certificate::Served, complaint::Complaint, limits::Limits,
+    open_files,
+};
 use connection::TlsConnection;
 use places::{NoPlace, Places};
 use routes::Answer;
@@ -62,6 +65,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Site {
     /// The cameras.
     pub cameras: Arc<Cameras>,
+    /// The certificate that viewers see.
+    pub certificate: Arc<Served>,
     /// When this relay was started. A page that sees it change knows that its
     /// stream broke.
     pub started: SystemTime,

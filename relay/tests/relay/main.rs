@@ -7,6 +7,7 @@
     reason = "all of this is test, also what is in no #[test] function"
 )]
 
+mod certificates;
 mod clock;
 mod configuring;
 mod enrolling;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    certificates::certificate,
     eventually,
     fake_box::{FakeBox, picture},
     program::{RunningRelay, State, free_udp_port, has_mode},
@@ -147,29 +148,6 @@ fn one_client_does_not_lock_the_others_out() {
     eventually("the places are free again", || {
         curl(&state, viewers, "/", &["--fail"]).status.success()
     });
-}
-
-fn certificate() -> (String, String) {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
-}
-
-#[test]
-fn certificate_files_are_served() {
-    let state = State::new();
-    let port = free_udp_port();
-    state.enrol("porch", port);
-    let (certificate, key) = certificate();
-    fs::write(state.beside("c.pem"), certificate).unwrap();
-    fs::write(state.beside("k.pem"), key).unwrap();
-    let files = ["--certificate", "c.pem", "--private-key", "k.pem"];
-    let arguments = [&files[..], &["--listen", "127.0.0.1:0"]].concat();
-    let mut relay = RunningRelay::start_with(&state, port, &arguments);
-    let viewers = relay.ready();
-    // The state directory has no certificate, so this one must do.
-    fs::copy(state.beside("c.pem"), state.path().join("self-signed.crt")).unwrap();
-    assert!(text(&state, viewers, "/").contains("porch"));
 }
 
 #[test]

@@ -1,0 +1,138 @@
+//! A certificate of this program's own making, which browsers warn of.
+//!
+//! It is kept in the state directory, so that whoever chose to trust it need
+//! not do so again after a restart.
+
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
+
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
+use smol::Timer;
+use tracing::{info, warn};
+
+use super::{CertificateError, files::Files, pair::Pair, served::Served};
+use crate::state::StateDirectory;
+
+/// The self-signed certificate's file in the state directory.
+pub const SELF_SIGNED_CERTIFICATE: &str = "self-signed.crt";
+
+/// The file of its key.
+pub const SELF_SIGNED_KEY: &str = "self-signed.key";
+
+/// What every self-signed certificate is good for.
+const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a self-signed certificate is valid: the longest that Apple's
+/// systems take (support.apple.com/103769).
+const VALIDITY: Duration = DAY.saturating_mul(825);
+
+/// A self-signed certificate with less time left is made anew.
+const RENEWAL: Duration = DAY.saturating_mul(90);
+
+/// The self-signed certificate for this machine's names and some others.
+pub(super) struct SelfSigned {
+    names: Vec<String>,
+    state: StateDirectory,
+}
+
+impl SelfSigned {
+    /// The one for this machine's names and `names`, kept in `state`.
+    pub(super) fn new(names: Vec<String>, state: StateDirectory) -> Self {
+        let local = LOCAL_NAMES.map(str::to_owned).into_iter();
+        // As a certificate that is read has them.
+        let plain = |name: String| match name.parse::<IpAddr>() {
+            Ok(address) => address.to_string(),
+            Err(_) => name.to_ascii_lowercase(),
+        };
+        Self {
+            names: local.chain(names.into_iter().map(plain)).collect(),
+            state,
+        }
+    }
+
+    /// The kept certificate if it still serves, else a new one.
+    pub(super) fn kept_or_new(&self) -> Result<Pair, CertificateError> {
+        let files = Files {
+            certificate: self.state.join(SELF_SIGNED_CERTIFICATE),
+            private_key: self.state.join(SELF_SIGNED_KEY),
+        };
+        if let Ok((_, pair)) = files.load()
+            && self.still_serves(&pair)
+        {
+            return Ok(pair);
+        }
+        self.make()?;
+        Ok(files.load()?.1)
+    }
+
+    /// Makes a new one in time, until dropped.
+    pub(super) async fn keep(self, served: &Served) {
+        loop {
+            Timer::after(DAY).await;
+            if served.leaf().not_after > SystemTime::now() + RENEWAL {
+                continue;
+            }
+            match self.kept_or_new() {
+                Ok(pair) => {
+                    info!("certificate: a new self-signed one is served");
+                    served.replace(pair);
+                }
+                Err(error) => {
+                    warn!("certificate: {error}");
+                    served.set_error(Some(error.to_string()));
+                }
+            }
+        }
+    }
+
+    fn still_serves(&self, pair: &Pair) -> bool {
+        let now = SystemTime::now();
+        pair.leaf.names == self.names
+            && pair.leaf.not_before <= now
+            && pair.leaf.not_after > now + RENEWAL
+    }
+
+    fn make(&self) -> Result<(), CertificateError> {
+        for name in &self.names[LOCAL_NAMES.len()..] {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:*".contains(&byte);
+            if name.is_empty() || !name.bytes().all(plain) {
+                return Err(CertificateError::Name(name.clone()));
+            }
+        }
+        let (certificate, key) = sign(&self.names, "pinhole-relay, self-signed", VALIDITY)?;
+        // Words ahead of the PEM block are allowed (RFC 7468 section 5.2).
+        let text = format!(
+            "pinhole-relay's self-signed certificate\nNames: {}\n{}",
+            self.names.join(" "),
+            certificate.pem()
+        );
+        let lock = self.state.lock()?;
+        self.state
+            .replace(&lock, SELF_SIGNED_KEY, 0o600, &key.serialize_pem())?;
+        Ok(self
+            .state
+            .replace(&lock, SELF_SIGNED_CERTIFICATE, 0o644, &text)?)
+    }
+}
+
+fn sign(
+    names: &[String],
+    common_name: &str,
+    validity: Duration,
+) -> Result<(rcgen::Certificate, KeyPair), rcgen::Error> {
+    let mut params = CertificateParams::new(names.to_vec())?;
+    params
+        .distinguished_name
+        .push(DnType::CommonName, common_name);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    // A viewer's clock may be behind.
+    let start = SystemTime::now() - DAY;
+    params.not_before = start.into();
+    params.not_after = (start + validity).into();
+    let key = KeyPair::generate()?;
+    Ok((params.self_signed(&key)?, key))
+}
