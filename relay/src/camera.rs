@@ -221,6 +221,7 @@ impl Camera {
         health.endpoint = peer.endpoint;
         drop(health);
         if let Some(moment) = new {
+            self.readmission().heard();
             self.handshakes.publish(moment);
         }
         (online != was_online).then_some(online)

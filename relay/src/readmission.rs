@@ -10,8 +10,11 @@
 //! - or the box's clock was found ahead (see [`clock`](crate::clock)).
 //!
 //! A box that sends anything authentic is disturbed in the last case only, which
-//! nobody but the box can bring about. In the others no box is let in anew more
-//! often than every [`INTERVAL`]: who has recorded a handshake can send it again.
+//! nobody but the box can bring about. In the others a stranger can have a hand:
+//! who has recorded a handshake can send it again. So the pause between two times
+//! doubles, from [`FIRST_PAUSE`] to [`LONGEST_PAUSE`], until the box is heard, which
+//! a stranger cannot bring about. A box whose power fails again and again is heard
+//! in between, and never waits long.
 //!
 //! Log line that tests wait for: `camera porch: let in anew: …`.
 
@@ -25,12 +28,15 @@ use tracing::{info, warn};
 
 use crate::camera::Camera;
 
-/// Least time between two times that one box is let in anew because it is not
-/// heard.
-const INTERVAL: Duration = Duration::from_secs(180);
+/// Least time between the first two times that one box is let in anew because it
+/// is not heard: two of its calls.
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
 
-/// The same where its clock was ahead: one that does not set its clock, though
-/// it was told, must not be let in anew without end.
+/// The same after many times.
+const LONGEST_PAUSE: Duration = Duration::from_secs(180);
+
+/// Least time between two times where its clock was ahead: one that does not set
+/// its clock, though it was told, must not be let in anew without end.
 const INTERVAL_AHEAD: Duration = Duration::from_secs(60);
 
 /// So many refused handshakes in a row are no accident of the network: a box
@@ -40,8 +46,16 @@ const REFUSED: u64 = 2;
 /// When a box was let in anew.
 #[derive(Debug, Default)]
 pub(crate) struct Readmission {
-    unheard: Option<Instant>,
+    unheard: Option<Unheard>,
     ahead: Option<Instant>,
+}
+
+/// A box that was let in anew and has not been heard since.
+#[derive(Clone, Copy, Debug)]
+struct Unheard {
+    last: Instant,
+    /// Until it may be let in anew again.
+    pause: Duration,
 }
 
 /// Why a box is let in anew.
@@ -69,15 +83,34 @@ impl Readmission {
     /// Whether the box may be let in anew for this reason now, which is then
     /// taken as done.
     fn may(&mut self, reason: Reason, now: Instant) -> bool {
-        let (last, interval) = match reason {
-            Reason::Refused | Reason::Offline => (&mut self.unheard, INTERVAL),
-            Reason::Ahead(_) => (&mut self.ahead, INTERVAL_AHEAD),
-        };
-        let may = last.is_none_or(|last| now.saturating_duration_since(last) >= interval);
-        if may {
-            *last = Some(now);
+        match reason {
+            Reason::Refused | Reason::Offline => self.may_unheard(now),
+            Reason::Ahead(_) => {
+                let has_passed = |last| now.saturating_duration_since(last) >= INTERVAL_AHEAD;
+                let may = self.ahead.is_none_or(has_passed);
+                if may {
+                    self.ahead = Some(now);
+                }
+                may
+            }
         }
-        may
+    }
+
+    fn may_unheard(&mut self, now: Instant) -> bool {
+        let pause = match self.unheard {
+            None => FIRST_PAUSE,
+            Some(Unheard { last, pause }) if now.saturating_duration_since(last) >= pause => {
+                (2 * pause).min(LONGEST_PAUSE)
+            }
+            Some(_) => return false,
+        };
+        self.unheard = Some(Unheard { last: now, pause });
+        true
+    }
+
+    /// Takes note that the box has made a handshake.
+    pub(crate) fn heard(&mut self) {
+        self.unheard = None;
     }
 }
 
@@ -163,8 +196,24 @@ mod tests {
         assert!(!may(Reason::Offline, 10));
         assert!(!may(ahead, 64));
         assert!(may(ahead, 65));
-        assert!(!may(Reason::Refused, 189));
-        assert!(may(Reason::Refused, 190));
-        assert!(!may(Reason::Refused, 191));
+        // 10 s later, 20, 40, 80, 160, and from then on every 180.
+        let mut at = 10;
+        for pause in [10, 20, 40, 80, 160, 180, 180] {
+            assert!(!may(Reason::Refused, at + pause - 1));
+            assert!(may(Reason::Refused, at + pause));
+            at += pause;
+        }
+    }
+
+    #[test]
+    fn a_box_that_was_heard_in_between_waits_for_nothing() {
+        let mut readmission = Readmission::default();
+        let start = Instant::now();
+        for second in 0..10 {
+            let now = start + Duration::from_secs(second);
+            assert!(readmission.may(Reason::Refused, now));
+            assert!(!readmission.may(Reason::Refused, now));
+            readmission.heard();
+        }
     }
 }
