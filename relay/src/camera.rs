@@ -174,6 +174,11 @@ impl Camera {
         self.lock().pull == Pull::Streaming
     }
 
+    /// Whether there are viewers, and no pictures for them.
+    pub(crate) fn is_awaited(&self) -> bool {
+        matches!(self.lock().pull, Pull::Starting | Pull::Interrupted(_))
+    }
+
     /// Records what the pull does. Between streams no picture is kept: an old
     /// one must not be taken for the present.
     pub(crate) fn set_pull(&self, pull: Pull) {

@@ -38,6 +38,9 @@ use crate::{
 /// How often the registry's file and the tunnel's handshakes are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The same while a viewer waits for a box: its handshake ends the wait.
+const EAGER_LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
 /// How often a box is asked, where it was last, until it answers.
 const REACH_OUT_INTERVAL: Duration = Duration::from_secs(25);
 
@@ -186,7 +189,7 @@ impl Cameras {
             // Files may be slow, and the executor's threads are for pictures.
             taken_in = smol::unblock(move || cameras.look(&state, taken_in)).await;
             let waited = async {
-                Timer::after(LOOK_INTERVAL).await;
+                Timer::after(self.look_interval()).await;
                 false
             };
             let is_stopped = async {
@@ -196,6 +199,13 @@ impl Cameras {
             if is_stopped.or(waited).await {
                 return;
             }
+        }
+    }
+
+    fn look_interval(&self) -> Duration {
+        match self.all().iter().any(|camera| camera.is_awaited()) {
+            true => EAGER_LOOK_INTERVAL,
+            false => LOOK_INTERVAL,
         }
     }
 

@@ -5,10 +5,12 @@
 //! that moves would stay lost. Here its name is looked up until there is a
 //! handshake, and anew once the last one is older than any that a session in
 //! use can have. Of several addresses, each attempt takes the next one: a
-//! network may carry one family of them only.
+//! network may carry one family of them only. A network that comes up is taken
+//! at once: the kernel tells of its routes.
 
 use std::{
     convert::Infallible,
+    future::pending,
     io,
     net::{SocketAddr, UdpSocket},
     time::{Duration, Instant},
@@ -18,10 +20,10 @@ use pinhole_link::{
     enrolment::RelayPeer,
     tunnel::{Peer, PeerStatus, Tunnel, TunnelError},
 };
-use smol::Timer;
-use tracing::info;
+use smol::{Timer, future::FutureExt as _};
+use tracing::{info, warn};
 
-use super::{notice::Notice, status};
+use super::{notice::Notice, routes::Routes, status};
 use crate::condition::Condition;
 
 /// How often to send something, so that a NAT keeps the way back open.
@@ -45,8 +47,12 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 /// First and longest pause between two tries that failed at once.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(125), Duration::from_secs(2));
 
+/// How long to wait for more after a route has changed: changes come in
+/// bunches, and name servers with them.
+const BUNCH: Duration = Duration::from_millis(20);
+
 /// How often to look for the first handshake.
-const GLANCE: Duration = Duration::from_millis(250);
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// How often to see whether the relay is still there.
 const WATCH: Duration = Duration::from_secs(10);
@@ -88,16 +94,22 @@ pub(super) struct Uplink {
     relay: RelayPeer,
     status: status::Status,
     notice: Notice,
+    /// Without it, a network that comes up is noticed later.
+    routes: Option<Routes>,
 }
 
 impl Uplink {
     /// An uplink to `relay`, not yet begun.
     pub(super) fn new(tunnel: Tunnel, relay: RelayPeer, status: status::Status) -> Self {
+        let routes = Routes::new()
+            .inspect_err(|error| warn!("the kernel does not tell of routes: {error}"))
+            .ok();
         Self {
             tunnel,
             relay,
             status,
             notice: Notice::default(),
+            routes,
         }
     }
 
@@ -161,9 +173,33 @@ impl Uplink {
                 self.notice.tell(fault);
                 is_told = true;
             }
-            Timer::after(pause).await;
-            pause = (2 * pause).min(longest);
+            pause = match self.route_changes_within(pause).await {
+                true => PAUSES.0,
+                false => (2 * pause).min(longest),
+            };
         }
+    }
+
+    /// Waits for `pause`, or until a route has come or gone. Returns whether
+    /// one has.
+    async fn route_changes_within(&mut self, pause: Duration) -> bool {
+        let paused = async {
+            Timer::after(pause).await;
+            Ok(false)
+        };
+        let changed = async {
+            match &self.routes {
+                Some(routes) => routes.changed().await?,
+                None => pending().await,
+            }
+            Timer::after(BUNCH).await;
+            Ok(true)
+        };
+        changed.or(paused).await.unwrap_or_else(|error: io::Error| {
+            warn!("the kernel tells of routes no more: {error}");
+            self.routes = None;
+            false
+        })
     }
 
     /// The addresses of the relay's that there is a route to: at least one, or
