@@ -1,6 +1,11 @@
-//! What was moved for one camera, counted since the relay was started.
+//! What was moved and refused, counted since the relay was started.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use crate::limits::Limit;
 
 /// A number that only grows, shared by those who count.
 #[derive(Debug, Default)]
@@ -48,9 +53,85 @@ impl Counters {
     }
 }
 
+/// What happened on the viewers' ports, all cameras together.
+#[derive(Debug, Default)]
+pub struct SiteCounters {
+    /// Connections that were let in.
+    pub connections: Arc<Connections>,
+    refused: [Counter; Limit::ALL.len()],
+}
+
+impl SiteCounters {
+    /// How often this limit was reached.
+    pub fn refused(&self, limit: Limit) -> &Counter {
+        &self.refused[limit as usize]
+    }
+}
+
+/// Connections that come and go.
+#[derive(Debug, Default)]
+pub struct Connections {
+    opened: Counter,
+    closed: Counter,
+}
+
+impl Connections {
+    /// Counts one, which is open until what is returned is dropped.
+    pub fn open(self: &Arc<Self>) -> OpenConnection {
+        self.opened.add(1);
+        OpenConnection(Arc::clone(self))
+    }
+
+    /// All there were.
+    pub fn total(&self) -> u64 {
+        self.opened.get()
+    }
+
+    /// Those that are open now.
+    pub fn now(&self) -> u64 {
+        // In this order it is never negative, see `Counters::viewers`.
+        let closed = self.closed.get();
+        self.opened.get().saturating_sub(closed)
+    }
+}
+
+/// A connection that is open, until dropped.
+#[derive(Debug)]
+pub struct OpenConnection(Arc<Connections>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.closed.add(1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_open_connection_counts_until_it_is_dropped() {
+        let counters = SiteCounters::default();
+        let open = counters.connections.open();
+        drop(counters.connections.open());
+        assert_eq!(
+            (counters.connections.now(), counters.connections.total()),
+            (1, 2)
+        );
+        drop(open);
+        assert_eq!(counters.connections.now(), 0);
+    }
+
+    #[test]
+    fn each_limit_has_a_count_of_its_own() {
+        let counters = SiteCounters::default();
+        for (number, limit) in Limit::ALL.into_iter().enumerate() {
+            counters.refused(limit).add(number as u64 + 1);
+        }
+        for (number, limit) in Limit::ALL.into_iter().enumerate() {
+            assert_eq!(counters.refused(limit).get(), number as u64 + 1);
+        }
+    }
 
     #[test]
     fn viewers_are_those_that_came_and_did_not_go() {

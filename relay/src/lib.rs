@@ -25,6 +25,7 @@ mod open_files;
 mod readmission;
 pub mod registry;
 pub mod relay;
+pub mod sockets;
 pub mod state;
 pub mod viewers;
 pub mod watchers;

@@ -34,6 +34,47 @@ pub struct Limits {
     pub cameras: usize,
 }
 
+/// Which limit was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// [`Limits::head_bytes`].
+    HeadBytes,
+    /// [`Limits::head_time`].
+    HeadTime,
+    /// [`Limits::handshake_time`].
+    HandshakeTime,
+    /// [`Limits::connections`].
+    Connections,
+    /// [`Limits::connections_per_address`].
+    ConnectionsPerAddress,
+    /// [`Limits::viewers_per_camera`].
+    ViewersPerCamera,
+}
+
+impl Limit {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 6] = [
+        Self::HeadBytes,
+        Self::HeadTime,
+        Self::HandshakeTime,
+        Self::Connections,
+        Self::ConnectionsPerAddress,
+        Self::ViewersPerCamera,
+    ];
+
+    /// Its key in the configuration file.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::HeadBytes => "head_bytes",
+            Self::HeadTime => "head_time",
+            Self::HandshakeTime => "handshake_time",
+            Self::Connections => "connections",
+            Self::ConnectionsPerAddress => "connections_per_address",
+            Self::ViewersPerCamera => "viewers_per_camera",
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

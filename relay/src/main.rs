@@ -16,6 +16,7 @@ use pinhole_relay::{
     enrol::{self, Output},
     registry::Registry,
     relay::{Relay, Settings},
+    sockets::Sockets,
     state::StateDirectory,
 };
 use smol::stream::StreamExt as _;
@@ -52,7 +53,7 @@ fn execute(arguments: Arguments) -> Result<(), Box<dyn Error>> {
 fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     info!("pinhole-relay {}", env!("CARGO_PKG_VERSION"));
     let mut signals = Signals::new([Signal::Term, Signal::Int])?;
-    let relay = Relay::open(settings)?;
+    let relay = Relay::open(settings, &Sockets::inherited())?;
     relay.run(async {
         signals.next().await;
     })?;

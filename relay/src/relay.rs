@@ -6,7 +6,7 @@
 use std::{
     convert::Infallible,
     fmt, io,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener},
     num::NonZero,
     sync::Arc,
     thread,
@@ -14,7 +14,7 @@ use std::{
 };
 
 use pinhole_link::tunnel::{self, Choice, Tunnel, TunnelError};
-use smol::{Executor, Timer, future::FutureExt as _};
+use smol::{Async, Executor, Timer, future::FutureExt as _};
 use tracing::{info, warn};
 
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     ingest::Patience,
     limits::Limits,
     registry::{Registry, RegistryError},
+    sockets::Sockets,
     state::{RunningError, StateDirectory, StateLock},
     viewers::{Site, Viewers},
 };
@@ -71,9 +72,11 @@ pub enum StartError {
     /// There is no certificate to serve with.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// The viewers' port cannot be had.
-    #[error("cannot listen on {address}: {source}{}", remedy(source))]
+    /// A port cannot be had.
+    #[error("cannot listen on {address}: {source}{}", remedy(source, option))]
     Listen {
+        /// The option that names the address.
+        option: &'static str,
         /// Where to.
         address: SocketAddr,
         /// Why not.
@@ -87,20 +90,36 @@ pub enum StartError {
     Thread(#[source] io::Error),
 }
 
-fn remedy(error: &io::Error) -> &'static str {
+fn remedy(error: &io::Error, option: &str) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "; stop the program that has the port, or choose another with --listen ADDRESS:PORT"
+        io::ErrorKind::AddrInUse => format!(
+            "; stop the program that has the port, or choose another with {option} ADDRESS:PORT"
+        ),
+        io::ErrorKind::PermissionDenied => format!(
+            "; choose a port above 1023 with {option} ADDRESS:PORT, or grant CAP_NET_BIND_SERVICE"
+        ),
+        io::ErrorKind::AddrNotAvailable => format!(
+            "; choose an address of this machine with {option} ADDRESS:PORT, or [::] for all"
+        ),
+        io::ErrorKind::Unsupported => {
+            format!("; where there is no IPv6, choose {option} 0.0.0.0:PORT")
         }
-        io::ErrorKind::PermissionDenied => {
-            "; choose a port above 1023 with --listen ADDRESS:PORT, or grant CAP_NET_BIND_SERVICE"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "; choose an address of this machine with --listen ADDRESS:PORT, or [::] for all"
-        }
-        io::ErrorKind::Unsupported => "; where there is no IPv6, choose --listen 0.0.0.0:PORT",
-        _ => "",
+        _ => String::new(),
     }
+}
+
+fn listen(
+    sockets: &Sockets,
+    option: &'static str,
+    address: SocketAddr,
+) -> Result<Async<TcpListener>, StartError> {
+    sockets
+        .listen(address)
+        .map_err(|source| StartError::Listen {
+            option,
+            address,
+            source,
+        })
 }
 
 /// A relay that has all it needs and serves nobody yet.
@@ -117,11 +136,11 @@ pub struct Relay {
 impl Relay {
     /// Checks and takes everything that `settings` name, in this order: the
     /// registry and its key, the place of the one relay with this state, the
-    /// certificate, the viewers' port, the tunnel.
+    /// certificate, the viewers' port out of `sockets`, the tunnel.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn open(settings: Settings) -> Result<Self, StartError> {
+    pub fn open(settings: Settings, sockets: &Sockets) -> Result<Self, StartError> {
         info!("state: {}", settings.state.path().display());
         let (registry, private_key) = Registry::read_with_key(&settings.state)?;
         if registry.cameras.is_empty() {
@@ -129,11 +148,14 @@ impl Relay {
         }
         let running = settings.state.lock_for_running()?;
         let certificate = Certificate::open(settings.certificate, &settings.state)?;
-        let viewers = Viewers::bind(settings.listen, certificate.tls_config());
+        let listener = listen(sockets, "--listen", settings.listen)?;
+        let viewers = Viewers::new(listener, certificate.tls_config());
         let viewers = viewers.map_err(|source| StartError::Listen {
+            option: "--listen",
             address: settings.listen,
             source,
         })?;
+        sockets.close_unused();
         let tunnel_settings = tunnel::Settings {
             private_key,
             address: registry.relay.address,
@@ -209,6 +231,7 @@ impl Relay {
             certificate: self.certificate.served(),
             started: SystemTime::now(),
             limits: self.limits,
+            counters: Arc::default(),
         });
         let (serving, stopped) = smol::channel::bounded::<Infallible>(1);
         let mut viewers = self.executor.spawn(self.viewers.serve(

@@ -38,19 +38,20 @@ use smol::{
     future::{self, FutureExt as _},
     io::{AsyncReadExt as _, AsyncWriteExt as _},
 };
-use socket2::{Domain, Protocol, Socket, Type};
 use tracing::debug;
 
 use crate::{
-    camera::Camera, cameras::Cameras, certificate::Served, complaint::Complaint, limits::Limits,
+    camera::Camera,
+    cameras::Cameras,
+    certificate::Served,
+    complaint::Complaint,
+    counters::SiteCounters,
+    limits::{Limit, Limits},
     open_files,
 };
 use connection::TlsConnection;
 use places::{NoPlace, Places};
 use routes::Answer;
-
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 1024;
 
 /// How long a client may take for the TLS handshake, and for each head.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
@@ -72,6 +73,8 @@ pub struct Site {
     pub started: SystemTime,
     /// How much each client is given.
     pub limits: Limits,
+    /// What happened, all cameras together.
+    pub counters: Arc<SiteCounters>,
 }
 
 /// The viewers' port.
@@ -82,23 +85,11 @@ pub struct Viewers {
 }
 
 impl Viewers {
-    /// Takes the port, without accepting anyone yet. `[::]` includes IPv4.
+    /// Serves on `listener`, without accepting anyone yet.
     ///
     /// # Errors
-    /// When the system refuses the address or the port.
-    pub fn bind(address: SocketAddr, tls: Arc<ServerConfig>) -> io::Result<Self> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM.nonblocking().cloexec(),
-            Some(Protocol::TCP),
-        )?;
-        if address.is_ipv6() {
-            socket.set_only_v6(false)?;
-        }
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        let listener = Async::new_nonblocking(TcpListener::from(socket))?;
+    /// When the listener has no address.
+    pub fn new(listener: Async<TcpListener>, tls: Arc<ServerConfig>) -> io::Result<Self> {
         let address = listener.get_ref().local_addr()?;
         Ok(Self {
             listener,
@@ -141,22 +132,24 @@ impl Viewers {
             let place = match places.take(peer.ip()) {
                 Ok(place) => place,
                 Err(no_place) => {
-                    let complaint = match no_place {
-                        NoPlace::Total(_) => &all_taken,
-                        NoPlace::Network(_) => &too_many,
+                    let (limit, complaint) = match no_place {
+                        NoPlace::Total(_) => (Limit::Connections, &all_taken),
+                        NoPlace::Network(_) => (Limit::ConnectionsPerAddress, &too_many),
                     };
+                    site.counters.refused(limit).add(1);
                     complaint.tell(format_args!("viewers: {no_place}"));
                     continue;
                 }
             };
             let open = open.clone();
+            let connection = site.counters.connections.open();
             let viewer = Viewer {
                 site: Arc::clone(&site),
                 tls: self.tls.clone(),
                 stopped: stopped.clone(),
             };
             let served = async move {
-                let _held = (place, open);
+                let _held = (place, open, connection);
                 if let Err(error) = viewer.serve(stream).await {
                     debug!("viewer {peer}: {error}");
                 }

@@ -14,6 +14,7 @@ use pinhole_relay::{
     ingest::Patience,
     limits::Limits,
     relay::{Relay, Settings},
+    sockets::Sockets,
     state::StateDirectory,
 };
 
@@ -54,7 +55,7 @@ impl Running {
             },
             limits: Limits::default(),
         };
-        let relay = Relay::open(settings).unwrap();
+        let relay = Relay::open(settings, &Sockets::default()).unwrap();
         let port = relay.address().port();
         let (stop, stopped) = smol::channel::bounded(1);
         let thread = thread::spawn(move || {
