@@ -6,9 +6,17 @@ use std::{
     io::{self, BufRead as _, BufReader, Read, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
+};
+
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
 };
 
 /// Lines that are kept to be waited for; the log file has them all.
@@ -235,6 +243,27 @@ pub fn stop_all() {
             kill(&child);
         }
     }
+}
+
+/// From now on Ctrl-C, SIGTERM and SIGHUP stop the children instead of this
+/// program, so that none is left behind: whatever is waited for then fails at
+/// once, and `stopped` says why. A second one ends this program too, should
+/// something hang.
+///
+/// # Errors
+/// When the signals cannot be handled.
+pub fn stop_all_on_signals(stopped: &Arc<AtomicBool>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let stopped = Arc::clone(stopped);
+    thread::spawn(move || {
+        for _ in signals.forever() {
+            if stopped.swap(true, Ordering::SeqCst) {
+                std::process::exit(1);
+            }
+            stop_all();
+        }
+    });
+    Ok(())
 }
 
 fn spawn(name: &'static str, command: &mut Command) -> Result<Arc<Mutex<Child>>, ProcessError> {

@@ -26,10 +26,6 @@ use pinhole_rig::{
     scene::{BoxKind, CAMERA, CameraBox, Scene, SceneOptions},
     webcam::WebcamOptions,
 };
-use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
-    iterator::Signals,
-};
 
 /// How long the frames are counted, for the figures.
 const COUNTED: Duration = Duration::from_secs(20);
@@ -100,7 +96,9 @@ fn main() -> ExitCode {
         start: Instant::now(),
         stopped: Arc::default(),
     };
-    let outcome = stop_on_signals(&progress.stopped).and_then(|()| run(&arguments, &progress));
+    let handled = process::stop_all_on_signals(&progress.stopped)
+        .map_err(|error| CheckError::Broken(format!("no handler for Ctrl-C: {error}")));
+    let outcome = handled.and_then(|()| run(&arguments, &progress));
     if progress.is_stopped() {
         progress.say("stopped");
         return match arguments.check {
@@ -116,25 +114,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Ctrl-C stops the children instead of this process, so that none is left
-/// behind: whatever is waited for then fails at once. A second one ends this
-/// process too, should something hang.
-fn stop_on_signals(stopped: &Arc<AtomicBool>) -> Result<(), CheckError> {
-    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]);
-    let mut signals =
-        signals.map_err(|error| CheckError::Broken(format!("no handler for Ctrl-C: {error}")))?;
-    let stopped = Arc::clone(stopped);
-    thread::spawn(move || {
-        for _ in signals.forever() {
-            if stopped.swap(true, Ordering::SeqCst) {
-                std::process::exit(1);
-            }
-            process::stop_all();
-        }
-    });
-    Ok(())
 }
 
 /// Runs the demo until it is stopped, or the checks; whether all passed.
