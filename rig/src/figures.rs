@@ -4,8 +4,9 @@
 use std::{fmt, fs, io, path::Path, process::Command, time::Duration};
 
 use crate::{
-    checks::{CheckError, guest_time},
+    checks::CheckError,
     process::Mark,
+    qemu::kernel_time,
     scene::{BoxKind, Scene, SceneError, SceneOptions},
     webcam::WebcamOptions,
 };
@@ -17,9 +18,16 @@ pub struct BootFigures {
     /// What U-Boot took to read the kernel, by its own clock: nearly all that
     /// it does.
     pub kernel_read: Duration,
-    /// Guest time when the first frame had left the box.
-    pub first_frame: Duration,
-    /// Memory in use in the guest then, in MB.
+    /// When the first frame had left the box.
+    pub first_frame: FirstFrame,
+}
+
+/// How a machine was when it had delivered its first frame.
+#[derive(Clone, Copy, Debug)]
+pub struct FirstFrame {
+    /// Guest time since the start of the kernel.
+    pub time: Duration,
+    /// Memory in use in the guest, in MB.
     pub memory_used: f64,
 }
 
@@ -29,8 +37,8 @@ impl fmt::Display for BootFigures {
             formatter,
             "{:.2} guest seconds from kernel start to the first frame at the viewer, \
              {:.1} MB of memory in use; before it U-Boot read the kernel in {:.2} s",
-            self.first_frame.as_secs_f64(),
-            self.memory_used,
+            self.first_frame.time.as_secs_f64(),
+            self.first_frame.memory_used,
             self.kernel_read.as_secs_f64(),
         )
     }
@@ -53,16 +61,23 @@ pub fn boot(options: &SceneOptions) -> Result<BootFigures, CheckError> {
     // The viewer is on the host, whose clock is not the guest's: the guest's
     // time is that of the box's own line when the frame has left.
     let (served, _) = scene.wait_for_box("camera: first frame served", Mark::default())?;
-    let memory_used = served
-        .split_once("first frame served, ")
-        .and_then(|(_, rest)| rest.split_once(" MB of memory in use")?.0.parse().ok())
-        .ok_or_else(|| CheckError::Broken(format!("no memory figure on {served:?}")))?;
     let (read, _) = scene.wait_for_box(" bytes read in ", Mark::default())?;
     Ok(BootFigures {
         kernel_read: read_time(&read)
             .ok_or_else(|| CheckError::Broken(format!("no time on {read:?}")))?,
-        first_frame: guest_time(&served)?,
-        memory_used,
+        first_frame: first_frame(&served)
+            .ok_or_else(|| CheckError::Broken(format!("no time or no memory on {served:?}")))?,
+    })
+}
+
+/// What a line of the kernel's log says of the first frame: `[    2.204116] …,
+/// 27.4 MB of memory in use`.
+pub(crate) fn first_frame(line: &str) -> Option<FirstFrame> {
+    let (before, _) = line.split_once(" MB of memory in use")?;
+    let (_, memory_used) = before.rsplit_once(' ')?;
+    Some(FirstFrame {
+        time: kernel_time(line)?,
+        memory_used: memory_used.parse().ok()?,
     })
 }
 
@@ -139,5 +154,19 @@ mod tests {
         let line = "10078216 bytes read in 35920 ms (273.4 KiB/s)";
         assert_eq!(read_time(line), Some(Duration::from_millis(35_920)));
         assert_eq!(read_time("10078216 bytes read"), None);
+    }
+
+    #[test]
+    fn a_line_tells_of_the_first_frame() {
+        let line = "[    3.184020] yardstick: first JPEG, 66.0 MB of memory in use";
+        let told = first_frame(line).map(|frame| (frame.time.as_micros(), frame.memory_used));
+        assert_eq!(told, Some((3_184_020, 66.0)));
+        for other in [
+            "yardstick: first JPEG, 66.0 MB of memory in use",
+            "[    3.184020] yardstick: first JPEG",
+            "[    3.184020] yardstick: first JPEG, much MB of memory in use",
+        ] {
+            assert!(first_frame(other).is_none(), "{other}");
+        }
     }
 }

@@ -17,3 +17,4 @@ pub mod uvc;
 pub mod viewer;
 pub mod webcam;
 pub mod write_log;
+pub mod yardstick;

@@ -25,6 +25,7 @@ packages_to() {
         # A host that is arm64 links for the box with its own gcc.
         [ "$host_arch" = arm64 ] || echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross
         ;;
+    'build the yardsticks') echo e2fsprogs ;;
     'run the box') echo qemu-system-arm ;;
     'watch as viewers do') echo chromium ffmpeg ;;
     'test the relay and its tunnel') echo curl iproute2 wireguard-go ;;
