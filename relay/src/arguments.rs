@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use pinhole_link::{CameraName, enrolment::Endpoint, tunnel::Choice};
 use pinhole_relay::{
+    camera_url::CameraUrl,
     certificate::{self, Source},
     configuration::{CertificateKeys, Configuration, ConfigurationError, LogFormat, TunnelChoice},
     ingest::Patience,
@@ -40,10 +41,16 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CameraCommand {
-    /// Enrol a camera and write the file that its box needs
+    /// Enrol a camera and write the file that its box needs, or add one by its
+    /// URL
     Add {
         /// The camera's name, which is also its address: a-z, 0-9 and -
         name: CameraName,
+
+        /// Where the camera's MJPEG stream is, for one that is no pinhole box:
+        /// http://USER:PASSWORD@HOST:PORT/PATH
+        #[arg(long, value_name = "URL", conflicts_with_all = ["endpoint", "output"])]
+        url: Option<CameraUrl>,
 
         /// Where boxes reach this relay over UDP; remembered for the next camera
         #[arg(long, value_name = "HOST:PORT")]
@@ -54,7 +61,7 @@ pub(crate) enum CameraCommand {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// List the cameras: name, address in the tunnel, public key
+    /// List the cameras: name, and address in the tunnel and public key or URL
     List,
     /// Remove a camera, so that its box is let in no more
     Remove {

@@ -23,7 +23,7 @@ use smol::{
     lock::Mutex,
 };
 
-use crate::{camera::Camera, ingest};
+use crate::{camera::Camera, ingest, registry::BoxEntry};
 
 /// What the relay asks of a box. HTTP/1.0, because its answer's body is simply
 /// what follows until the connection ends.
@@ -99,6 +99,9 @@ pub enum BoxStatusError {
     /// The box does not know the question.
     #[error("the box answered with HTTP status {0}")]
     Refused(u16),
+    /// The camera is none of pinhole's.
+    #[error("this camera is no pinhole box, so there is nothing that it says of itself")]
+    NoBox,
     /// The answer is not what a box says.
     #[error("the box's answer makes no sense: {0}")]
     Answer(String),
@@ -116,7 +119,14 @@ impl Asked {
     ///
     /// # Errors
     /// See [`BoxStatusError`].
-    pub async fn now(&self, camera: &Camera, tunnel: &Tunnel) -> Result<BoxStatus, BoxStatusError> {
+    pub async fn now(
+        &self,
+        camera: &Camera,
+        tunnel: Option<&Tunnel>,
+    ) -> Result<BoxStatus, BoxStatusError> {
+        let (Some(entry), Some(tunnel)) = (camera.source().as_box(), tunnel) else {
+            return Err(BoxStatusError::NoBox);
+        };
         // Whoever waits here for another's question gets its answer.
         let mut last = self.0.lock().await;
         if let Some((at, answer)) = &*last
@@ -128,16 +138,16 @@ impl Asked {
             Timer::after(PATIENCE).await;
             Err(BoxStatusError::TimedOut)
         };
-        let answer = ask(camera, tunnel).or(too_late).await;
+        let answer = ask(entry, tunnel).or(too_late).await;
         *last = Some((Instant::now(), answer.clone()));
         answer
     }
 }
 
-async fn ask(camera: &Camera, tunnel: &Tunnel) -> Result<BoxStatus, BoxStatusError> {
+async fn ask(entry: &BoxEntry, tunnel: &Tunnel) -> Result<BoxStatus, BoxStatusError> {
     let broken = |error: io::Error| BoxStatusError::Connection(error.kind());
     let nonsense = |error: HeadError| BoxStatusError::Answer(error.to_string());
-    let connection = tunnel.connect(camera.address(), CAMERA_PORT).await;
+    let connection = tunnel.connect(entry.address, CAMERA_PORT).await;
     let mut connection = BufReader::new(connection.map_err(broken)?);
     connection.write_all(REQUEST).await.map_err(broken)?;
     connection.flush().await.map_err(broken)?;

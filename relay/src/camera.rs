@@ -3,16 +3,19 @@
 use std::{
     collections::VecDeque,
     convert::Infallible,
-    net::{Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
-use pinhole_link::{CameraName, Frame, Latest, PublicKey, tunnel::PeerStatus};
+use pinhole_link::{CameraName, Frame, Latest, tunnel::PeerStatus};
 use smol::channel::Receiver;
 
 use crate::{
-    box_status::Asked, counters::Counters, readmission::Readmission, registry::CameraEntry,
+    box_status::Asked,
+    counters::Counters,
+    readmission::Readmission,
+    registry::{CameraEntry, Source},
     watchers::Watchers,
 };
 
@@ -63,7 +66,8 @@ pub enum Pull {
 pub struct Health {
     /// What the pull of its stream is doing.
     pub pull: Pull,
-    /// Whether its box is there, as far as handshakes tell.
+    /// Whether its box is there, as far as handshakes tell. A camera that is no
+    /// box counts as online: only a pull can tell.
     pub online: bool,
     /// When its box made the last handshake, by this machine's clock.
     pub last_handshake: Option<SystemTime>,
@@ -99,6 +103,7 @@ pub struct Arrival {
 impl Camera {
     /// A camera of the registry. `removed` closes when it is one no more.
     pub fn new(name: CameraName, entry: CameraEntry, removed: Receiver<Infallible>) -> Self {
+        let online = entry.source.as_box().is_none();
         Self {
             name,
             entry,
@@ -107,7 +112,7 @@ impl Camera {
             counters: Counters::default(),
             box_status: Asked::default(),
             removed,
-            health: Mutex::new(Health::new()),
+            health: Mutex::new(Health::new(online)),
             handshakes: Latest::new(),
             readmission: Mutex::default(),
         }
@@ -118,14 +123,9 @@ impl Camera {
         &self.name
     }
 
-    /// The box's WireGuard key.
-    pub fn public_key(&self) -> &PublicKey {
-        &self.entry.public_key
-    }
-
-    /// The box's address in the tunnel.
-    pub fn address(&self) -> Ipv6Addr {
-        self.entry.address
+    /// Where its pictures come from.
+    pub fn source(&self) -> &Source {
+        &self.entry.source
     }
 
     /// What the registry says of it.
@@ -247,10 +247,10 @@ impl Camera {
 }
 
 impl Health {
-    fn new() -> Self {
+    fn new(online: bool) -> Self {
         Self {
             pull: Pull::Idle,
-            online: false,
+            online,
             last_handshake: None,
             handshake: None,
             endpoint: None,
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_rate_is_told_once_frames_have_come_for_a_second() {
-        let mut health = Health::new();
+        let mut health = Health::new(true);
         let start = Instant::now();
         let after = |millis: u64| start + Duration::from_millis(millis);
         for number in 0..=30 {

@@ -9,13 +9,13 @@ use std::{
     fmt, fs,
     net::SocketAddr,
     os::unix::fs::MetadataExt as _,
-    sync::{Arc, PoisonError, RwLock, Weak},
+    sync::{Arc, OnceLock, PoisonError, RwLock, Weak},
     time::{Duration, SystemTime},
 };
 
 use pinhole_link::{
     CameraName,
-    tunnel::{Peer, Tunnel, TunnelError},
+    tunnel::{self, Choice, Peer, Tunnel, TunnelError},
 };
 use smol::{
     Executor, Task, Timer,
@@ -29,9 +29,9 @@ use crate::{
     clock,
     complaint::Complaint,
     endpoints::{Endpoints, EndpointsFile},
-    ingest::{self, Patience},
+    ingest::{self, Feed, Patience},
     readmission,
-    registry::{CameraEntry, REGISTRY_FILE, Registry, RegistryError},
+    registry::{BoxEntry, REGISTRY_FILE, Registry, RegistryError, Source},
     state::StateDirectory,
 };
 
@@ -47,13 +47,36 @@ const REACH_OUT_INTERVAL: Duration = Duration::from_secs(25);
 /// The cameras that this relay serves now.
 pub struct Cameras {
     executor: Weak<Executor<'static>>,
-    tunnel: Tunnel,
+    state: StateDirectory,
+    tunnel_plan: TunnelPlan,
+    /// Opened as soon as the registry has a relay in it.
+    tunnel: OnceLock<Tunnel>,
     patience: Patience,
     /// Where boxes were before this relay was started.
     last_seen: Endpoints,
     endpoints_file: EndpointsFile,
     enrolled: RwLock<BTreeMap<CameraName, Enrolled>>,
     not_taken_in: Complaint,
+}
+
+/// The tunnel that is to be opened once there are boxes.
+#[derive(Clone, Copy, Debug)]
+pub struct TunnelPlan {
+    /// Where boxes connect, over UDP.
+    pub listen: SocketAddr,
+    /// What runs it.
+    pub choice: Choice,
+}
+
+/// Why the registry could not be taken in whole.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The relay's private key cannot be had.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The tunnel cannot be opened, or refuses a box.
+    #[error(transparent)]
+    Tunnel(#[from] TunnelError),
 }
 
 /// What tells one state of the registry's file from another: inode, time of
@@ -64,7 +87,8 @@ type Version = (u64, SystemTime, u64);
 struct Enrolled {
     camera: Arc<Camera>,
     _pull: Task<Infallible>,
-    _clock: Task<Infallible>,
+    /// Tells a box the time.
+    _clock: Option<Task<Infallible>>,
     /// Dropping it tells [`Camera::removed`].
     _removal: Sender<Infallible>,
 }
@@ -74,7 +98,7 @@ impl Cameras {
     /// are is kept in `state`.
     pub fn new(
         executor: &Arc<Executor<'static>>,
-        tunnel: Tunnel,
+        tunnel_plan: TunnelPlan,
         patience: Patience,
         state: &StateDirectory,
     ) -> Self {
@@ -83,7 +107,9 @@ impl Cameras {
             // The executor owns tasks that own this: were this to own it, they
             // would live for ever.
             executor: Arc::downgrade(executor),
-            tunnel,
+            state: state.clone(),
+            tunnel_plan,
+            tunnel: OnceLock::new(),
             patience,
             last_seen,
             endpoints_file,
@@ -92,9 +118,9 @@ impl Cameras {
         }
     }
 
-    /// The tunnel to the boxes.
-    pub fn tunnel(&self) -> &Tunnel {
-        &self.tunnel
+    /// The tunnel to the boxes; `None` while there was never one.
+    pub fn tunnel(&self) -> Option<&Tunnel> {
+        self.tunnel.get()
     }
 
     /// The camera of that name.
@@ -114,8 +140,10 @@ impl Cameras {
     /// their peer and pull, those that are gone lose them.
     ///
     /// # Errors
-    /// When the tunnel refuses a peer. The other cameras are served.
-    pub fn apply(&self, registry: &Registry) -> Result<(), TunnelError> {
+    /// When the tunnel cannot be opened, or refuses a box. The other cameras
+    /// are served.
+    pub fn apply(&self, registry: &Registry) -> Result<(), ApplyError> {
+        let mut outcome = self.open_tunnel(registry);
         let mut enrolled = self
             .enrolled
             .write()
@@ -123,32 +151,35 @@ impl Cameras {
         let is_current = |name: &CameraName, place: &mut Enrolled| {
             registry.cameras.get(name) == Some(place.camera.entry())
         };
-        let mut outcome = Ok(());
         for (name, place) in enrolled.extract_if(.., |name, place| !is_current(name, place)) {
             info!("camera {name}: removed");
-            outcome = outcome.and(self.tunnel.remove_peer(place.camera.public_key()));
+            if let (Source::Box(entry), Some(tunnel)) = (place.camera.source(), self.tunnel()) {
+                let removed = tunnel.remove_peer(&entry.public_key);
+                outcome = outcome.and(removed.map_err(ApplyError::from));
+            }
         }
         for (name, entry) in &registry.cameras {
             if enrolled.contains_key(name) {
                 continue;
             }
-            let endpoint = self.last_seen.get(name).copied();
-            // With a keepalive, the tunnel makes the handshake by itself.
-            let keepalive = endpoint.map(|_| REACH_OUT_INTERVAL);
-            if let Err(error) = self.set_peer(entry, endpoint, keepalive) {
-                outcome = outcome.and(Err(error));
-                continue;
-            }
             let Some(executor) = self.executor.upgrade() else {
                 break;
+            };
+            let feed = match self.feed(name, &entry.source) {
+                Ok(Some(feed)) => feed,
+                Ok(None) => continue,
+                Err(error) => {
+                    outcome = outcome.and(Err(error.into()));
+                    continue;
+                }
             };
             info!("camera {name}: enrolled");
             let (removal, removed) = smol::channel::bounded(1);
             let camera = Arc::new(Camera::new(name.clone(), entry.clone(), removed));
             let place = Enrolled {
                 camera: Arc::clone(&camera),
-                _clock: self.spawn_clock(&executor, Arc::clone(&camera)),
-                _pull: self.spawn_pull(&executor, camera),
+                _clock: spawn_clock(&executor, Arc::clone(&camera), &feed),
+                _pull: spawn_pull(&executor, camera, feed, self.patience),
                 _removal: removal,
             };
             enrolled.insert(name.clone(), place);
@@ -156,18 +187,45 @@ impl Cameras {
         outcome
     }
 
-    fn set_peer(
-        &self,
-        entry: &CameraEntry,
-        endpoint: Option<SocketAddr>,
-        keepalive: Option<Duration>,
-    ) -> Result<(), TunnelError> {
-        self.tunnel.set_peer(&Peer {
-            public_key: entry.public_key,
-            address: entry.address,
-            endpoint,
-            keepalive,
-        })
+    /// Opens the tunnel, if there is to be one and it is not open yet.
+    fn open_tunnel(&self, registry: &Registry) -> Result<(), ApplyError> {
+        let (Some(relay), None) = (&registry.relay, self.tunnel.get()) else {
+            return Ok(());
+        };
+        let Some(private_key) = registry.private_key(&self.state)? else {
+            return Ok(());
+        };
+        let settings = tunnel::Settings {
+            private_key,
+            address: relay.address,
+            listen: Some(self.tunnel_plan.listen),
+        };
+        let tunnel = smol::block_on(Tunnel::open(settings, self.tunnel_plan.choice))?;
+        info!(
+            "tunnel: listening on UDP port {}, address {}",
+            tunnel.listen_port()?,
+            relay.address
+        );
+        // Nobody else opens one: the registry is taken in by one task.
+        let _ = self.tunnel.set(tunnel);
+        Ok(())
+    }
+
+    /// What a new camera's pull reads from: a box becomes a peer for it. `None`
+    /// for a box while there is no tunnel.
+    fn feed(&self, name: &CameraName, source: &Source) -> Result<Option<Feed>, TunnelError> {
+        let entry = match source {
+            Source::Url(url) => return Ok(Some(Feed::Url(url.clone()))),
+            Source::Box(entry) => entry,
+        };
+        let Some(tunnel) = self.tunnel() else {
+            return Ok(None);
+        };
+        let endpoint = self.last_seen.get(name).copied();
+        // With a keepalive, the tunnel makes the handshake by itself.
+        let keepalive = endpoint.map(|_| REACH_OUT_INTERVAL);
+        set_peer(tunnel, entry, endpoint, keepalive)?;
+        Ok(Some(Feed::Box(entry.clone(), tunnel.clone())))
     }
 
     /// Removes all cameras, which ends their streams.
@@ -242,45 +300,74 @@ impl Cameras {
     }
 
     fn look_at_handshakes(&self) {
-        let peers = match self.tunnel.peers() {
+        let Some(tunnel) = self.tunnel() else {
+            return;
+        };
+        let peers = match tunnel.peers() {
             Ok(peers) => peers,
             Err(error) => return warn!("tunnel: {error}"),
         };
         let peers: HashMap<_, _> = peers.iter().map(|peer| (peer.public_key, peer)).collect();
         let mut endpoints = Endpoints::new();
         for camera in self.all() {
-            let Some(peer) = peers.get(camera.public_key()) else {
+            let Some(entry) = camera.source().as_box() else {
+                continue;
+            };
+            let Some(peer) = peers.get(&entry.public_key) else {
                 continue;
             };
             match camera.set_peer(peer) {
                 Some(true) => {
                     info!("camera {}: online (handshake)", camera.name());
                     // From here on, it is the box that keeps in touch.
-                    if let Err(error) = self.set_peer(camera.entry(), None, None) {
+                    if let Err(error) = set_peer(tunnel, entry, None, None) {
                         warn!("tunnel: {error}");
                     }
                 }
                 Some(false) => info!("camera {}: offline (no handshake)", camera.name()),
                 None => {}
             }
-            readmission::readmit_if_locked_out(&camera, peer, &self.tunnel);
+            readmission::readmit_if_locked_out(&camera, entry, peer, tunnel);
             if let Some(endpoint) = peer.endpoint {
                 endpoints.insert(camera.name().clone(), endpoint);
             }
         }
         self.endpoints_file.record(endpoints);
     }
+}
 
-    fn spawn_clock(&self, executor: &Executor<'static>, camera: Arc<Camera>) -> Task<Infallible> {
-        let tunnel = self.tunnel.clone();
-        executor.spawn(async move { clock::keep_telling(&camera, &tunnel).await })
-    }
+fn set_peer(
+    tunnel: &Tunnel,
+    entry: &BoxEntry,
+    endpoint: Option<SocketAddr>,
+    keepalive: Option<Duration>,
+) -> Result<(), TunnelError> {
+    tunnel.set_peer(&Peer {
+        public_key: entry.public_key,
+        address: entry.address,
+        endpoint,
+        keepalive,
+    })
+}
 
-    fn spawn_pull(&self, executor: &Executor<'static>, camera: Arc<Camera>) -> Task<Infallible> {
-        let tunnel = self.tunnel.clone();
-        let patience = self.patience;
-        executor.spawn(async move { ingest::run(&camera, &tunnel, patience).await })
-    }
+fn spawn_clock(
+    executor: &Executor<'static>,
+    camera: Arc<Camera>,
+    feed: &Feed,
+) -> Option<Task<Infallible>> {
+    let Feed::Box(entry, tunnel) = feed.clone() else {
+        return None;
+    };
+    Some(executor.spawn(async move { clock::keep_telling(&camera, &entry, &tunnel).await }))
+}
+
+fn spawn_pull(
+    executor: &Executor<'static>,
+    camera: Arc<Camera>,
+    feed: Feed,
+    patience: Patience,
+) -> Task<Infallible> {
+    executor.spawn(async move { ingest::run(&camera, &feed, patience).await })
 }
 
 fn version(state: &StateDirectory) -> Option<Version> {
@@ -290,12 +377,10 @@ fn version(state: &StateDirectory) -> Option<Version> {
 
 #[cfg(test)]
 mod tests {
-    use pinhole_link::{
-        PrivateKey,
-        tunnel::{Choice, Implementation, Settings},
-    };
+    use pinhole_link::{PrivateKey, tunnel::Implementation};
 
     use super::*;
+    use crate::registry::KEY_FILE;
 
     #[test]
     fn what_the_system_refused_is_tried_again_and_a_damaged_file_is_not() {
@@ -304,13 +389,11 @@ mod tests {
         let path = state.join(REGISTRY_FILE);
         let key = PrivateKey::generate().unwrap();
         let public_key = key.public_key();
-        let settings = Settings {
-            private_key: key,
-            address: "fd00::1".parse().unwrap(),
-            listen: Some("127.0.0.1:0".parse().unwrap()),
+        fs::write(state.join(KEY_FILE), key.to_base64()).unwrap();
+        let tunnel = TunnelPlan {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            choice: Choice::Only(Implementation::InProcess),
         };
-        let tunnel = Tunnel::open(settings, Choice::Only(Implementation::InProcess));
-        let tunnel = smol::block_on(tunnel).unwrap();
         let executor = Arc::new(Executor::new());
         let cameras = Cameras::new(&executor, tunnel, Patience::default(), &state);
         // A directory cannot be read as a file, whoever tries.

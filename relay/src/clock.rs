@@ -29,6 +29,7 @@ use crate::{
     camera::Camera,
     ingest,
     readmission::{Reason, readmit},
+    registry::BoxEntry,
 };
 
 /// How long a box may take to answer.
@@ -64,14 +65,14 @@ enum Offset {
 }
 
 /// Tells the camera's box the time whenever it has made a handshake.
-pub(crate) async fn keep_telling(camera: &Camera, tunnel: &Tunnel) -> Infallible {
+pub(crate) async fn keep_telling(camera: &Camera, entry: &BoxEntry, tunnel: &Tunnel) -> Infallible {
     let mut handshakes = camera.handshakes().reader();
     loop {
         handshakes.next().await;
         loop {
-            match tell(camera, tunnel).await {
+            match tell(entry, tunnel).await {
                 Ok(offset) => {
-                    act(camera, offset, tunnel).await;
+                    act(camera, entry, offset, tunnel).await;
                     break;
                 }
                 Err(error) => {
@@ -88,15 +89,15 @@ pub(crate) async fn keep_telling(camera: &Camera, tunnel: &Tunnel) -> Infallible
 
 /// Does what a box that sets its clock needs. One whose clock was ahead is let
 /// in anew, and called at once, so that its streams go on.
-async fn act(camera: &Camera, offset: Offset, tunnel: &Tunnel) {
+async fn act(camera: &Camera, entry: &BoxEntry, offset: Offset, tunnel: &Tunnel) {
     match offset {
         Offset::Ahead(by) if by > TOLERANCE => {
             let name = camera.name();
             let seconds = by.as_secs();
             info!("camera {name}: told the time: its clock was {seconds} s ahead");
             Timer::after(SETTING).await;
-            if readmit(camera, Reason::Ahead(by), tunnel)
-                && let Err(error) = tell(camera, tunnel).await
+            if readmit(camera, entry, Reason::Ahead(by), tunnel)
+                && let Err(error) = tell(entry, tunnel).await
             {
                 debug!("camera {name}: does not answer yet: {error}");
             }
@@ -111,9 +112,9 @@ async fn act(camera: &Camera, offset: Offset, tunnel: &Tunnel) {
 }
 
 /// Tells the time once, and returns where the box's clock was when it heard it.
-async fn tell(camera: &Camera, tunnel: &Tunnel) -> Result<Offset, ClockError> {
+async fn tell(entry: &BoxEntry, tunnel: &Tunnel) -> Result<Offset, ClockError> {
     let telling = async {
-        let stream = tunnel.connect(camera.address(), CAMERA_PORT).await?;
+        let stream = tunnel.connect(entry.address, CAMERA_PORT).await?;
         let mut stream = BufReader::new(stream);
         let told = SystemTime::now();
         let request = format!(

@@ -14,7 +14,8 @@ use pinhole_link::{
 };
 
 use crate::{
-    registry::{self, CameraEntry, Document, REGISTRY_FILE, RegistryError},
+    camera_url::CameraUrl,
+    registry::{self, BoxEntry, CameraEntry, Document, REGISTRY_FILE, RegistryError, Source},
     state::{StateDirectory, StateError},
 };
 
@@ -70,10 +71,10 @@ impl From<StateError> for EnrolError {
     }
 }
 
-/// Enrols a camera: draws its key and address, hands the enrolment out, and
-/// records the public half. Returns the camera's address.
+/// Enrols a camera's box: draws its key and address, hands the enrolment out,
+/// and records the public half. Returns the box's address.
 ///
-/// The first camera of a relay makes the relay's own key and network too.
+/// The first box of a relay makes the relay's own key and network too.
 ///
 /// # Errors
 /// See [`EnrolError`].
@@ -84,27 +85,24 @@ pub fn add(
     output: &Output,
 ) -> Result<Ipv6Addr, EnrolError> {
     let lock = state.lock()?;
-    let (mut document, relay_key) = Document::open_or_new(state, &lock)?;
-    if document.registry().cameras.contains_key(name) {
-        return Err(EnrolError::Taken(name.clone()));
-    }
-    if let Some(endpoint) = endpoint {
-        document.set_endpoint(endpoint);
-    }
-    let relay = &document.registry().relay;
+    let mut document = open_for(state, name)?;
+    let (relay, relay_key) = document.relay_or_new(state, endpoint)?;
+    let relay = RelayPeer {
+        endpoint: relay.endpoint.ok_or(EnrolError::NoEndpoint)?,
+        public_key: relay.public_key,
+        address: relay.address,
+    };
     let enrolment = Enrolment {
         camera: name.clone(),
         private_key: PrivateKey::generate().map_err(RegistryError::from)?,
-        address: document.registry().next_free_address(),
-        relay: RelayPeer {
-            endpoint: relay.endpoint.clone().ok_or(EnrolError::NoEndpoint)?,
-            public_key: relay.public_key,
-            address: relay.address,
-        },
+        address: document.registry().next_free_address(relay.address),
+        relay,
     };
     let entry = CameraEntry {
-        public_key: enrolment.private_key.public_key(),
-        address: enrolment.address,
+        source: Source::Box(BoxEntry {
+            public_key: enrolment.private_key.public_key(),
+            address: enrolment.address,
+        }),
     };
     document.insert(name.clone(), entry.clone());
     let record = || {
@@ -135,6 +133,31 @@ pub fn add(
         }
     }
     Ok(enrolment.address)
+}
+
+/// Adds a camera that is no box: any that sends MJPEG over HTTP.
+///
+/// # Errors
+/// See [`EnrolError`].
+pub fn add_url(
+    state: &StateDirectory,
+    name: &CameraName,
+    url: CameraUrl,
+) -> Result<(), EnrolError> {
+    let lock = state.lock()?;
+    let mut document = open_for(state, name)?;
+    let source = Source::Url(url);
+    document.insert(name.clone(), CameraEntry { source });
+    Ok(document.write(state, &lock)?)
+}
+
+/// The registry, to add a camera of that name to it.
+fn open_for(state: &StateDirectory, name: &CameraName) -> Result<Document, EnrolError> {
+    let document = Document::open_or_new(state)?;
+    match document.registry().cameras.contains_key(name) {
+        true => Err(EnrolError::Taken(name.clone())),
+        false => Ok(document),
+    }
 }
 
 /// Removes the camera that was added, if it is still that one.

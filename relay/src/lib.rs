@@ -11,6 +11,7 @@
 
 pub mod box_status;
 pub mod camera;
+pub mod camera_url;
 pub mod cameras;
 pub mod certificate;
 mod clock;

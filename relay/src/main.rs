@@ -14,7 +14,7 @@ use clap::Parser as _;
 use pinhole_relay::{
     configuration::LogFormat,
     enrol::{self, Output},
-    registry::Registry,
+    registry::{Registry, Source},
     relay::{Relay, Settings},
     sockets::Sockets,
     state::StateDirectory,
@@ -64,6 +64,15 @@ fn manage(command: CameraCommand, state: &StateDirectory) -> Result<(), Box<dyn 
     match command {
         CameraCommand::Add {
             name,
+            url: Some(url),
+            ..
+        } => {
+            enrol::add_url(state, &name, url)?;
+            println!("Camera {name} is added. The picture will be at /{name} of this relay.");
+        }
+        CameraCommand::Add {
+            name,
+            url: None,
             endpoint,
             output,
         } => {
@@ -85,7 +94,12 @@ fn manage(command: CameraCommand, state: &StateDirectory) -> Result<(), Box<dyn 
         CameraCommand::List => {
             let cameras = Registry::read(state)?.map(|registry| registry.cameras);
             for (name, entry) in cameras.unwrap_or_default() {
-                println!("{name}\t{}\t{}", entry.address, entry.public_key);
+                match entry.source {
+                    Source::Box(entry) => {
+                        println!("{name}\t{}\t{}", entry.address, entry.public_key);
+                    }
+                    Source::Url(url) => println!("{name}\t{url}"),
+                }
             }
         }
         CameraCommand::Remove { name } => {

@@ -26,7 +26,7 @@ use std::{
 use pinhole_link::tunnel::{Peer, PeerStatus, Tunnel};
 use tracing::{info, warn};
 
-use crate::camera::Camera;
+use crate::{camera::Camera, registry::BoxEntry};
 
 /// Least time between the first two times that one box is let in anew because it
 /// is not heard: two of its calls.
@@ -124,21 +124,26 @@ fn locked_out(online: bool, peer: &PeerStatus) -> Option<Reason> {
 }
 
 /// Lets the camera's box in anew if it may be locked out.
-pub(crate) fn readmit_if_locked_out(camera: &Camera, peer: &PeerStatus, tunnel: &Tunnel) {
+pub(crate) fn readmit_if_locked_out(
+    camera: &Camera,
+    entry: &BoxEntry,
+    peer: &PeerStatus,
+    tunnel: &Tunnel,
+) {
     if let Some(reason) = locked_out(camera.health().online, peer) {
-        readmit(camera, reason, tunnel);
+        readmit(camera, entry, reason, tunnel);
     }
 }
 
 /// Lets the camera's box in anew, unless that was done a short while ago.
 /// Returns whether it was done.
-pub(crate) fn readmit(camera: &Camera, reason: Reason, tunnel: &Tunnel) -> bool {
+pub(crate) fn readmit(camera: &Camera, entry: &BoxEntry, reason: Reason, tunnel: &Tunnel) -> bool {
     if !camera.readmission().may(reason, Instant::now()) {
         return false;
     }
     let peer = Peer {
-        public_key: *camera.public_key(),
-        address: camera.address(),
+        public_key: entry.public_key,
+        address: entry.address,
         // Kept, so that whoever wants the camera can call the box there.
         endpoint: camera.health().endpoint,
         keepalive: None,

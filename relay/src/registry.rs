@@ -13,10 +13,15 @@
 //! [camera.porch]
 //! public_key = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="
 //! address = "fd5a:17c2:9e04:3b61::2"
+//!
+//! [camera.yard]
+//! url = "http://user:password@192.0.2.7/stream"
 //! ```
 //!
-//! Of the boxes' keys it holds the public halves alone. The relay's private
-//! key has a file of its own, so that this one can be shown around.
+//! A camera is a box, with its key and its address in the tunnel, or any other
+//! that sends MJPEG over HTTP, with its URL. Without a box, nothing needs
+//! `[relay]`. Of the boxes' keys it holds the public halves alone. The relay's
+//! private key has a file of its own.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,10 +30,13 @@ use std::{
 };
 
 use pinhole_link::{CameraName, PrivateKey, PublicKey, enrolment::Endpoint, tunnel_address};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use toml_edit::{DocumentMut, Item, Table, value};
 
-use crate::state::{StateDirectory, StateError, StateLock};
+use crate::{
+    camera_url::CameraUrl,
+    state::{StateDirectory, StateError, StateLock},
+};
 
 /// Name of the registry's file in the state directory.
 pub const REGISTRY_FILE: &str = "registry.toml";
@@ -47,8 +55,8 @@ const HEADER: &str = "\
 /// What the file says.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Registry {
-    /// The relay's own end of the tunnel.
-    pub relay: RelayEntry,
+    /// The relay's own end of the tunnel. Where there is none there is no box.
+    pub relay: Option<RelayEntry>,
     /// The cameras by name.
     #[serde(default, rename = "camera")]
     pub cameras: BTreeMap<CameraName, CameraEntry>,
@@ -66,14 +74,77 @@ pub struct RelayEntry {
     pub endpoint: Option<Endpoint>,
 }
 
-/// One enrolled camera.
+/// One camera.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "CameraKeys")]
 pub struct CameraEntry {
+    /// Where its pictures come from.
+    pub source: Source,
+}
+
+/// Where a camera's pictures come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A pinhole box, through the tunnel.
+    Box(BoxEntry),
+    /// Any other camera, over HTTP.
+    Url(CameraUrl),
+}
+
+/// An enrolled box.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoxEntry {
     /// The box's WireGuard key.
     pub public_key: PublicKey,
     /// The box's address in the tunnel.
-    #[serde(deserialize_with = "tunnel_address::deserialize")]
     pub address: Ipv6Addr,
+}
+
+/// The keys of a camera's table.
+#[derive(Deserialize)]
+#[serde(rename = "CameraEntry")]
+struct CameraKeys {
+    public_key: Option<PublicKey>,
+    #[serde(default, deserialize_with = "optional_address")]
+    address: Option<Ipv6Addr>,
+    url: Option<CameraUrl>,
+}
+
+fn optional_address<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Ipv6Addr>, D::Error> {
+    tunnel_address::deserialize(deserializer).map(Some)
+}
+
+/// A camera's table without a source, or with two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a camera has either a public_key and an address, or a url")]
+pub struct NoSource;
+
+impl TryFrom<CameraKeys> for CameraEntry {
+    type Error = NoSource;
+
+    fn try_from(keys: CameraKeys) -> Result<Self, NoSource> {
+        let source = match (keys.public_key, keys.address, keys.url) {
+            (Some(public_key), Some(address), None) => Source::Box(BoxEntry {
+                public_key,
+                address,
+            }),
+            (None, None, Some(url)) => Source::Url(url),
+            _ => return Err(NoSource),
+        };
+        Ok(Self { source })
+    }
+}
+
+impl Source {
+    /// The box, if it is one.
+    pub fn as_box(&self) -> Option<&BoxEntry> {
+        match self {
+            Self::Box(entry) => Some(entry),
+            Self::Url(_) => None,
+        }
+    }
 }
 
 /// Why there is no registry to work with. The text names file, line and remedy.
@@ -94,7 +165,7 @@ pub enum RegistryError {
     },
     /// There is none: nothing was ever enrolled.
     #[error(
-        "no camera is enrolled in {}: run `pinhole-relay camera add NAME --endpoint HOST:PORT` first", .0.display()
+        "no camera is enrolled in {}: run `pinhole-relay camera add NAME --endpoint HOST:PORT` first, or `pinhole-relay camera add NAME --url URL`", .0.display()
     )]
     Missing(PathBuf),
     /// The private key is not there, not a key, or not the one that the
@@ -122,53 +193,62 @@ impl Registry {
         Ok(Document::read(state)?.map(|document| document.registry))
     }
 
-    /// Reads the registry and the private key that belongs to it.
+    /// The private key that belongs to `[relay]`; `None` where there is neither.
     ///
     /// # Errors
-    /// See [`RegistryError`]; where nothing was ever enrolled there is no key, and
-    /// that is an error too.
-    pub fn read_with_key(state: &StateDirectory) -> Result<(Self, PrivateKey), RegistryError> {
-        let registry =
-            Self::read(state)?.ok_or_else(|| RegistryError::Missing(state.join(REGISTRY_FILE)))?;
-        let key = read_key(state)?.ok_or_else(|| RegistryError::Key {
+    /// When the key is missing, or another's.
+    pub fn private_key(&self, state: &StateDirectory) -> Result<Option<PrivateKey>, RegistryError> {
+        let Some(relay) = &self.relay else {
+            return Ok(None);
+        };
+        let failed = |what: String| RegistryError::Key {
             path: state.join(KEY_FILE),
-            what: "the relay's private key is missing".to_owned(),
-        })?;
-        registry.check_key(state, &key)?;
-        Ok((registry, key))
+            what,
+        };
+        let key = read_key(state)?
+            .ok_or_else(|| failed("the relay's private key is missing".to_owned()))?;
+        if key.public_key() != relay.public_key {
+            return Err(failed(format!(
+                "not the key that {REGISTRY_FILE} and the enrolled boxes know"
+            )));
+        }
+        Ok(Some(key))
     }
 
-    /// The lowest address of the tunnel's /64 that nobody has.
-    pub fn next_free_address(&self) -> Ipv6Addr {
-        let taken: BTreeSet<_> = self.cameras.values().map(|entry| entry.address).collect();
-        let network = u128::from(self.relay.address) & !u128::from(u64::MAX);
+    /// The boxes among the cameras.
+    pub fn boxes(&self) -> impl Iterator<Item = (&CameraName, &BoxEntry)> {
+        let cameras = self.cameras.iter();
+        cameras.filter_map(|(name, entry)| Some((name, entry.source.as_box()?)))
+    }
+
+    /// The lowest address of the /64 of `relay` that nobody has.
+    pub fn next_free_address(&self, relay: Ipv6Addr) -> Ipv6Addr {
+        let taken: BTreeSet<_> = self.boxes().map(|(_, entry)| entry.address).collect();
+        let network = u128::from(relay) & !u128::from(u64::MAX);
         let mut host = 1;
         loop {
             // No more than a file's lines are taken, so this ends.
             host += 1;
             let address = Ipv6Addr::from(network | host);
-            if address != self.relay.address && !taken.contains(&address) {
+            if address != relay && !taken.contains(&address) {
                 return address;
             }
         }
     }
 
-    fn check_key(&self, state: &StateDirectory, key: &PrivateKey) -> Result<(), RegistryError> {
-        if key.public_key() == self.relay.public_key {
-            return Ok(());
-        }
-        Err(RegistryError::Key {
-            path: state.join(KEY_FILE),
-            what: format!("not the key that {REGISTRY_FILE} and the enrolled boxes know"),
-        })
-    }
-
     /// What a person's edit can get wrong beyond a single value.
     fn contradiction(&self) -> Option<(&CameraName, String)> {
-        let mut addresses = BTreeSet::from([self.relay.address]);
-        let mut keys = BTreeSet::from([self.relay.public_key]);
-        for (name, entry) in &self.cameras {
-            let what = if !tunnel_address::same_tunnel(entry.address, self.relay.address) {
+        let Some(relay) = &self.relay else {
+            let (name, _) = self.boxes().next()?;
+            return Some((
+                name,
+                format!("camera {name}: a box needs [relay], which is missing"),
+            ));
+        };
+        let mut addresses = BTreeSet::from([relay.address]);
+        let mut keys = BTreeSet::from([relay.public_key]);
+        for (name, entry) in self.boxes() {
+            let what = if !tunnel_address::same_tunnel(entry.address, relay.address) {
                 format!("{} is outside the relay's /64", entry.address)
             } else if !addresses.insert(entry.address) {
                 format!("the address {} is taken twice", entry.address)
@@ -191,30 +271,19 @@ pub struct Document {
 }
 
 impl Document {
-    /// The registry under change: the one there is, or a new one for a new
-    /// relay, with the relay's private key.
+    /// The registry under change: the one there is, or one without anything.
     ///
     /// # Errors
     /// See [`RegistryError`].
-    pub fn open_or_new(
-        state: &StateDirectory,
-        _lock: &StateLock,
-    ) -> Result<(Self, PrivateKey), RegistryError> {
-        let key = read_key(state)?;
-        match (Self::read(state)?, key) {
-            (Some(document), Some(key)) => {
-                document.registry.check_key(state, &key)?;
-                Ok((document, key))
-            }
-            (Some(_), None) => Err(RegistryError::Key {
-                path: state.join(KEY_FILE),
-                what: "the relay's private key is missing".to_owned(),
-            }),
-            (None, key) => {
-                let key = key.map_or_else(PrivateKey::generate, Ok)?;
-                Ok((Self::new(&key)?, key))
-            }
-        }
+    pub fn open_or_new(state: &StateDirectory) -> Result<Self, RegistryError> {
+        let document = Self::read(state)?;
+        Ok(document.unwrap_or_else(|| Self {
+            text: DocumentMut::new(),
+            registry: Registry {
+                relay: None,
+                cameras: BTreeMap::new(),
+            },
+        }))
     }
 
     /// The registry under change; `None` where there is none yet.
@@ -243,42 +312,61 @@ impl Document {
         Ok(Some(Self { text, registry }))
     }
 
-    /// A registry without cameras, in a /64 of its own.
-    fn new(key: &PrivateKey) -> Result<Self, RegistryError> {
-        let address = draw_address()?;
-        let mut text = DocumentMut::new();
-        let mut relay = Table::new();
-        relay.decor_mut().set_prefix(HEADER);
-        relay["public_key"] = value(key.public_key().to_string());
-        relay["address"] = value(address.to_string());
-        text["relay"] = Item::Table(relay);
-        let registry = Registry {
-            relay: RelayEntry {
-                public_key: key.public_key(),
-                address,
-                endpoint: None,
-            },
-            cameras: BTreeMap::new(),
-        };
-        Ok(Self { text, registry })
-    }
-
     /// What the document says now.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// Changes where boxes reach the relay.
-    pub fn set_endpoint(&mut self, endpoint: Endpoint) {
-        self.text["relay"]["endpoint"] = value(endpoint.to_string());
-        self.registry.relay.endpoint = Some(endpoint);
+    /// The relay's own end of the tunnel and its private key. Where there is
+    /// none, both are drawn anew, in a /64 of its own. `endpoint`, if given, is
+    /// from now on where boxes reach the relay.
+    ///
+    /// # Errors
+    /// See [`RegistryError`].
+    pub fn relay_or_new(
+        &mut self,
+        state: &StateDirectory,
+        endpoint: Option<Endpoint>,
+    ) -> Result<(RelayEntry, PrivateKey), RegistryError> {
+        let key = match self.registry.private_key(state)? {
+            Some(key) => key,
+            None => read_key(state)?.map_or_else(PrivateKey::generate, Ok)?,
+        };
+        let mut relay = match self.registry.relay.take() {
+            Some(relay) => relay,
+            None => {
+                let address = draw_address()?;
+                let mut table = Table::new();
+                table["public_key"] = value(key.public_key().to_string());
+                table["address"] = value(address.to_string());
+                introduce(&mut table, &self.text);
+                self.text["relay"] = Item::Table(table);
+                RelayEntry {
+                    public_key: key.public_key(),
+                    address,
+                    endpoint: None,
+                }
+            }
+        };
+        if let Some(endpoint) = endpoint {
+            self.text["relay"]["endpoint"] = value(endpoint.to_string());
+            relay.endpoint = Some(endpoint);
+        }
+        self.registry.relay = Some(relay.clone());
+        Ok((relay, key))
     }
 
     /// Adds a camera, or replaces the one of that name.
     pub fn insert(&mut self, name: CameraName, entry: CameraEntry) {
         let mut table = Table::new();
-        table["public_key"] = value(entry.public_key.to_string());
-        table["address"] = value(entry.address.to_string());
+        match &entry.source {
+            Source::Box(entry) => {
+                table["public_key"] = value(entry.public_key.to_string());
+                table["address"] = value(entry.address.to_string());
+            }
+            Source::Url(url) => table["url"] = value(url.as_str()),
+        }
+        introduce(&mut table, &self.text);
         let cameras = self.text.entry("camera").or_insert_with(|| {
             let mut cameras = Table::new();
             cameras.set_implicit(true);
@@ -305,6 +393,13 @@ impl Document {
     /// When the directory cannot be written; the old file is there still.
     pub fn write(&self, state: &StateDirectory, lock: &StateLock) -> Result<(), StateError> {
         state.replace(lock, REGISTRY_FILE, 0o600, &self.text.to_string())
+    }
+}
+
+/// Puts the header in front of `table` if it is to be the first of `text`.
+fn introduce(table: &mut Table, text: &DocumentMut) {
+    if text.is_empty() {
+        table.decor_mut().set_prefix(HEADER);
     }
 }
 

@@ -13,16 +13,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use pinhole_link::tunnel::{self, Choice, Tunnel, TunnelError};
+use pinhole_link::tunnel::{Choice, Tunnel};
 use smol::{Async, Executor, Timer, future::FutureExt as _};
 use tracing::{info, warn};
 
 use crate::{
-    cameras::Cameras,
+    cameras::{ApplyError, Cameras, TunnelPlan},
     certificate::{self, Certificate, CertificateError},
     ingest::Patience,
     limits::Limits,
-    registry::{Registry, RegistryError},
+    registry::{REGISTRY_FILE, Registry, RegistryError},
     sockets::Sockets,
     state::{RunningError, StateDirectory, StateLock},
     viewers::{Site, Viewers},
@@ -84,7 +84,7 @@ pub enum StartError {
     },
     /// The tunnel cannot be opened.
     #[error(transparent)]
-    Tunnel(#[from] TunnelError),
+    Cameras(#[from] ApplyError),
     /// The system has no thread to give.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
@@ -142,7 +142,10 @@ impl Relay {
     /// See [`StartError`].
     pub fn open(settings: Settings, sockets: &Sockets) -> Result<Self, StartError> {
         info!("state: {}", settings.state.path().display());
-        let (registry, private_key) = Registry::read_with_key(&settings.state)?;
+        let registry = Registry::read(&settings.state)?
+            .ok_or_else(|| RegistryError::Missing(settings.state.join(REGISTRY_FILE)))?;
+        // A relay without its key must not even take the ports.
+        registry.private_key(&settings.state)?;
         if registry.cameras.is_empty() {
             warn!("no camera is enrolled: run `pinhole-relay camera add NAME`, at any time");
         }
@@ -156,24 +159,13 @@ impl Relay {
             source,
         })?;
         sockets.close_unused();
-        let tunnel_settings = tunnel::Settings {
-            private_key,
-            address: registry.relay.address,
-            listen: Some(settings.tunnel_listen),
-        };
-        let tunnel = smol::block_on(Tunnel::open(tunnel_settings, settings.tunnel))?;
-        info!(
-            "tunnel: listening on UDP port {}, address {}",
-            tunnel.listen_port()?,
-            registry.relay.address
-        );
         let executor = Arc::new(Executor::new());
-        let cameras = Arc::new(Cameras::new(
-            &executor,
-            tunnel,
-            settings.patience,
-            &settings.state,
-        ));
+        let tunnel = TunnelPlan {
+            listen: settings.tunnel_listen,
+            choice: settings.tunnel,
+        };
+        let cameras = Cameras::new(&executor, tunnel, settings.patience, &settings.state);
+        let cameras = Arc::new(cameras);
         cameras.apply(&registry)?;
         Ok(Self {
             executor,
@@ -191,8 +183,8 @@ impl Relay {
         self.viewers.address()
     }
 
-    /// The tunnel to the boxes.
-    pub fn tunnel(&self) -> &Tunnel {
+    /// The tunnel to the boxes, if there is one.
+    pub fn tunnel(&self) -> Option<&Tunnel> {
         self.cameras.tunnel()
     }
 

@@ -1,4 +1,5 @@
-//! A connection that fails when nothing comes for too long.
+//! A connection whose bytes are counted, and that fails when none come for too
+//! long.
 
 use std::{
     io,
@@ -13,24 +14,29 @@ use smol::{
     io::{AsyncRead, AsyncWrite},
 };
 
+use crate::counters::Counter;
+
 /// Reads from `inner` end in `TimedOut` when no byte has come for `limit`.
-pub(super) struct IdleTimeout<S> {
+pub(super) struct IdleTimeout<'count, S> {
     inner: S,
     limit: Duration,
     timer: Timer,
+    received: &'count Counter,
 }
 
-impl<S> IdleTimeout<S> {
-    pub(super) fn new(inner: S, limit: Duration) -> Self {
+impl<'count, S> IdleTimeout<'count, S> {
+    /// What is read is counted in `received`.
+    pub(super) fn new(inner: S, limit: Duration, received: &'count Counter) -> Self {
         Self {
             inner,
             limit,
             timer: Timer::after(limit),
+            received,
         }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeout<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeout<'_, S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -39,6 +45,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeout<S> {
         let this = &mut *self;
         if let Poll::Ready(read) = Pin::new(&mut this.inner).poll_read(context, buffer) {
             this.timer.set_after(this.limit);
+            if let Ok(len) = read {
+                this.received.add(len as u64);
+            }
             return Poll::Ready(read);
         }
         let timed_out = Pin::new(&mut this.timer).poll(context);
@@ -46,7 +55,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeout<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for IdleTimeout<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for IdleTimeout<'_, S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -74,7 +83,8 @@ mod tests {
     fn silence_is_an_error_and_bytes_are_not() {
         smol::block_on(async {
             let (near, mut far) = smol::net::unix::UnixStream::pair().unwrap();
-            let mut near = IdleTimeout::new(near, Duration::from_millis(50));
+            let received = Counter::default();
+            let mut near = IdleTimeout::new(near, Duration::from_millis(50), &received);
             let mut byte = [0];
             smol::io::AsyncWriteExt::write_all(&mut far, b"a")
                 .await
@@ -82,6 +92,7 @@ mod tests {
             near.read_exact(&mut byte).await.unwrap();
             let error = near.read_exact(&mut byte).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert_eq!(received.get(), 1);
         });
     }
 }

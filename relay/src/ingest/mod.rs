@@ -1,49 +1,51 @@
 //! The pull of one camera's stream, as long as somebody watches.
 //!
-//! However many watch, there is one connection to the box. It is made when the
+//! However many watch, there is one connection to the camera. It is made when the
 //! first viewer comes, ended some time after the last one left, and made anew
 //! for as long as it is wanted.
 //!
 //! Log lines that tests wait for: `camera porch: streaming`,
 //! `camera porch: idle`, `camera porch: interrupted: …`.
 
+mod from_box;
+mod from_url;
 mod idle_timeout;
 
 use std::{convert::Infallible, io, panic::AssertUnwindSafe, time::Duration};
 
 use pinhole_link::{
-    CAMERA_PORT, Latest,
-    http::{HeadError, head::read_head},
-    jpeg,
-    multipart::{MultipartError, PartReader},
-    tunnel::Tunnel,
+    Frame, Latest, http::HeadError, jpeg, multipart::MultipartError, tunnel::Tunnel,
 };
-use smol::{
-    Timer,
-    future::FutureExt as _,
-    io::{AsyncWriteExt as _, BufReader},
-};
+use smol::{Timer, future::FutureExt as _};
 use tracing::{debug, error, info, warn};
 
-use crate::camera::{Camera, Pull};
-use idle_timeout::IdleTimeout;
+use crate::{
+    camera::{Camera, Pull},
+    camera_url::CameraUrl,
+    registry::BoxEntry,
+};
+use from_box::BoxStream;
+pub(crate) use from_box::status;
+use from_url::{UrlError, UrlStream};
 
-/// What the relay asks of a box. HTTP/1.0, because its answer's body is simply
-/// what follows until the connection ends.
-const REQUEST: &[u8] = b"GET /stream HTTP/1.0\r\nHost: camera\r\n\r\n";
-
-/// Most that is read from a box at once, in bytes: about one frame.
+/// Most that is read from a camera at once, in bytes: about one frame.
 const READ_BUFFER: usize = 64 << 10;
 
-/// Most header fields of a box's answer.
-const MAX_FIELDS: usize = 32;
+/// What a camera's pictures are pulled from.
+#[derive(Clone, Debug)]
+pub enum Feed {
+    /// A box, through the tunnel.
+    Box(BoxEntry, Tunnel),
+    /// Any other camera, over HTTP.
+    Url(CameraUrl),
+}
 
 /// How patient a pull is.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
     /// How long the stream is kept after the last viewer left.
     pub linger: Duration,
-    /// How long a box may be silent before it is asked anew.
+    /// How long a camera may be silent before it is asked anew.
     pub silence: Duration,
     /// The pause after a first failure. It doubles with each that follows.
     pub first_pause: Duration,
@@ -80,17 +82,16 @@ enum PullError {
     Stream(MultipartError),
     #[error("the box ended the stream")]
     Ended,
+    #[error(transparent)]
+    Url(#[from] UrlError),
 }
 
 /// Pulls the camera's stream whenever it is watched. Ends never: a panic, which
 /// is a defect of this program, costs this camera a pause and the others
 /// nothing.
-pub async fn run(camera: &Camera, tunnel: &Tunnel, patience: Patience) -> Infallible {
+pub async fn run(camera: &Camera, feed: &Feed, patience: Patience) -> Infallible {
     let pause = patience.longest_pause;
-    survive_panics(camera, pause, || {
-        pull_when_watched(camera, tunnel, patience)
-    })
-    .await
+    survive_panics(camera, pause, || pull_when_watched(camera, feed, patience)).await
 }
 
 /// Starts `run` anew whenever it has panicked, `pause` later. The executor
@@ -117,10 +118,10 @@ where
     }
 }
 
-async fn pull_when_watched(camera: &Camera, tunnel: &Tunnel, patience: Patience) -> Infallible {
+async fn pull_when_watched(camera: &Camera, feed: &Feed, patience: Patience) -> Infallible {
     loop {
         camera.frames().wanted().await;
-        let pulling = async { match keep_pulling(camera, tunnel, patience).await {} };
+        let pulling = async { match keep_pulling(camera, feed, patience).await {} };
         abandoned(camera.frames(), patience.linger)
             .or(pulling)
             .await;
@@ -147,13 +148,13 @@ async fn abandoned<T: Clone>(slot: &Latest<T>, linger: Duration) {
     }
 }
 
-async fn keep_pulling(camera: &Camera, tunnel: &Tunnel, patience: Patience) -> Infallible {
+async fn keep_pulling(camera: &Camera, feed: &Feed, patience: Patience) -> Infallible {
     let mut pause = patience.first_pause;
     let mut last_cause = String::new();
     camera.set_pull(Pull::Starting);
     loop {
         let last_handshake = camera.health().handshake;
-        let Err(error) = pull(camera, tunnel, patience.silence).await;
+        let Err(error) = pull(camera, feed, patience.silence).await;
         if camera.is_streaming() {
             pause = patience.first_pause;
             last_cause.clear();
@@ -179,36 +180,28 @@ async fn keep_pulling(camera: &Camera, tunnel: &Tunnel, patience: Patience) -> I
 }
 
 /// Pulls one stream, to its end.
-async fn pull(
-    camera: &Camera,
-    tunnel: &Tunnel,
-    silence: Duration,
-) -> Result<Infallible, PullError> {
-    let connection = tunnel.connect(camera.address(), CAMERA_PORT).await;
-    let connection = IdleTimeout::new(connection.map_err(PullError::Connect)?, silence);
-    let mut connection = BufReader::with_capacity(READ_BUFFER, connection);
-    connection.write_all(REQUEST).await?;
-    connection.flush().await?;
-    let head = read_head(&mut connection, silence).await?;
-    match status(&head.ok_or(PullError::Ended)?)? {
-        200 => {}
-        other => return Err(PullError::Refused(other)),
-    }
-    let mut parts = PartReader::new(connection);
-    loop {
-        let frame = match parts.next().await {
-            Ok(Some(frame)) => frame,
-            Ok(None) => return Err(PullError::Ended),
-            Err(MultipartError::Io(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                return Err(PullError::Silent(silence));
-            }
-            Err(error) => return Err(PullError::Stream(error)),
-        };
-        if let Err(why) = jpeg::check(frame.jpeg()) {
-            debug!("camera {}: a frame was dropped: {why}", camera.name());
-            camera.count_bad_frame(why.to_string());
-            continue;
+async fn pull(camera: &Camera, feed: &Feed, silence: Duration) -> Result<Infallible, PullError> {
+    camera.counters().pulls.add(1);
+    let received = &camera.counters().received_bytes;
+    let mut stream = match feed {
+        Feed::Box(entry, tunnel) => {
+            let stream = BoxStream::open(entry, tunnel, silence, received).await?;
+            Stream::Box(stream)
         }
+        Feed::Url(url) => {
+            let count = camera.health().frames;
+            Stream::Url(UrlStream::open(url, silence, received, count).await?)
+        }
+    };
+    loop {
+        let frame = match stream.next().await? {
+            Ok(frame) => frame,
+            Err(why) => {
+                debug!("camera {}: a frame was dropped: {why}", camera.name());
+                camera.count_bad_frame(why.to_string());
+                continue;
+            }
+        };
         if !camera.is_streaming() {
             info!("camera {}: streaming", camera.name());
             camera.set_pull(Pull::Streaming);
@@ -217,30 +210,33 @@ async fn pull(
     }
 }
 
-/// The status code of an answer's head.
-pub(crate) fn status(head: &[u8]) -> Result<u16, HeadError> {
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut answer = httparse::Response::new(&mut fields);
-    match (answer.parse(head), answer.code) {
-        (Ok(httparse::Status::Complete(_)), Some(code)) => Ok(code),
-        _ => Err(HeadError::Malformed("the status line or a header field")),
+/// An open stream.
+enum Stream<'count> {
+    Box(BoxStream<'count>),
+    Url(UrlStream<'count>),
+}
+
+impl Stream<'_> {
+    /// The next picture, or why it is none that can be shown.
+    async fn next(&mut self) -> Result<Result<Frame, jpeg::JpegError>, PullError> {
+        match self {
+            Self::Box(stream) => stream.next().await,
+            Self::Url(stream) => Ok(stream.next().await?),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use pinhole_link::PrivateKey;
     use smol::future;
 
     use super::*;
-    use crate::registry::CameraEntry;
+    use crate::registry::{CameraEntry, Source};
 
     #[test]
     fn a_pull_that_panicked_is_started_anew() {
-        let entry = CameraEntry {
-            public_key: PrivateKey::generate().unwrap().public_key(),
-            address: "fd00::2".parse().unwrap(),
-        };
+        let source = Source::Url("http://192.0.2.1/".parse().unwrap());
+        let entry = CameraEntry { source };
         let (_removal, removed) = smol::channel::bounded(1);
         let camera = Camera::new("porch".parse().unwrap(), entry, removed);
         let (started, starts) = smol::channel::unbounded();

@@ -57,7 +57,8 @@ struct Newest {
 
 #[derive(Debug, Serialize)]
 struct Tunnel {
-    implementation: String,
+    /// `null` where no camera needs one.
+    implementation: Option<String>,
     online: bool,
     last_handshake: Option<f64>,
     /// Of IP under the tunnel: 4 or 6.
@@ -75,7 +76,8 @@ impl Status {
             watching: page.map(|id| camera.watchers().contains(id)),
             newest: Newest::of(&health),
             tunnel: Tunnel {
-                implementation: site.cameras.tunnel().implementation().to_string(),
+                implementation: (site.cameras.tunnel())
+                    .map(|tunnel| tunnel.implementation().to_string()),
                 online: health.online,
                 last_handshake: health.last_handshake.map(since_1970),
                 ip_version: health.endpoint.map(|endpoint| {

@@ -177,7 +177,12 @@ fn a_damaged_registry_is_told_with_its_line_and_left_alone() {
             "outside the relay's",
         ),
         (&third, &relay, line_of("[camera.b]"), "taken twice"),
-        ("[relay]", "[rely]", 1, "relay"),
+        (
+            "[relay]",
+            "[rely]",
+            line_of("[camera.a]"),
+            "needs [relay], which is missing",
+        ),
     ] {
         let damaged = whole.replacen(from, to, 1);
         fs::write(state.path().join("registry.toml"), &damaged).unwrap();
