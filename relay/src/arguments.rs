@@ -81,6 +81,10 @@ pub(crate) struct Run {
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
 
+    /// Where a reverse proxy on this machine connects, without TLS [default: nowhere]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    plain_listen: Option<SocketAddr>,
+
     /// Where boxes connect, over UDP; [::] includes IPv4 [default: [::]:51820]
     #[arg(long, value_name = "ADDRESS:PORT")]
     tunnel_listen: Option<SocketAddr>,
@@ -170,6 +174,8 @@ impl Run {
         Ok(Settings {
             state,
             listen: listen.unwrap_or(relay::DEFAULT_LISTEN),
+            plain_listen: self.plain_listen,
+            trusted_proxies: Vec::new(),
             tunnel_listen: tunnel_listen.unwrap_or(relay::DEFAULT_TUNNEL_LISTEN),
             tunnel: tunnel.map_or(Choice::Best, Choice::from),
             certificate: source.ok_or(NoCertificate)?,

@@ -22,6 +22,7 @@ use crate::{
     certificate::{self, Certificate, CertificateError},
     ingest::Patience,
     limits::Limits,
+    network::Network,
     registry::{REGISTRY_FILE, Registry, RegistryError},
     sockets::Sockets,
     state::{RunningError, StateDirectory, StateLock},
@@ -48,6 +49,11 @@ pub struct Settings {
     pub state: StateDirectory,
     /// Where viewers connect, over TCP.
     pub listen: SocketAddr,
+    /// Where a reverse proxy connects, over TCP without TLS; no port if `None`.
+    pub plain_listen: Option<SocketAddr>,
+    /// The proxies whose word on a client's address counts. On the port for
+    /// plain HTTP, whoever is on this machine counts too.
+    pub trusted_proxies: Vec<Network>,
     /// Where boxes connect, over UDP.
     pub tunnel_listen: SocketAddr,
     /// What runs the tunnel.
@@ -130,6 +136,7 @@ pub struct Relay {
     certificate: Certificate,
     viewers: Viewers,
     limits: Limits,
+    trusted_proxies: Vec<Network>,
     _running: StateLock,
 }
 
@@ -151,13 +158,21 @@ impl Relay {
         }
         let running = settings.state.lock_for_running()?;
         let certificate = Certificate::open(settings.certificate, &settings.state)?;
+        let in_the_way = |option, address| {
+            move |source| StartError::Listen {
+                option,
+                address,
+                source,
+            }
+        };
         let listener = listen(sockets, "--listen", settings.listen)?;
-        let viewers = Viewers::new(listener, certificate.tls_config());
-        let viewers = viewers.map_err(|source| StartError::Listen {
-            option: "--listen",
-            address: settings.listen,
-            source,
-        })?;
+        let mut viewers = Viewers::new(listener, certificate.tls_config())
+            .map_err(in_the_way("--listen", settings.listen))?;
+        if let Some(address) = settings.plain_listen {
+            let listener = listen(sockets, "--plain-listen", address)?;
+            let added = viewers.add_plain(listener);
+            added.map_err(in_the_way("--plain-listen", address))?;
+        }
         sockets.close_unused();
         let executor = Arc::new(Executor::new());
         let tunnel = TunnelPlan {
@@ -174,6 +189,7 @@ impl Relay {
             certificate,
             viewers,
             limits: settings.limits,
+            trusted_proxies: settings.trusted_proxies,
             _running: running,
         })
     }
@@ -181,6 +197,11 @@ impl Relay {
     /// Where viewers connect.
     pub fn address(&self) -> SocketAddr {
         self.viewers.address()
+    }
+
+    /// Where a reverse proxy connects, if it may.
+    pub fn plain_address(&self) -> Option<SocketAddr> {
+        self.viewers.plain_address()
     }
 
     /// The tunnel to the boxes, if there is one.
@@ -218,12 +239,14 @@ impl Relay {
 
     async fn serve(self, stop: impl Future<Output = ()>) {
         let address = self.address();
+        let plain_address = self.plain_address();
         let site = Arc::new(Site {
             cameras: Arc::clone(&self.cameras),
             certificate: self.certificate.served(),
             started: SystemTime::now(),
             limits: self.limits,
             counters: Arc::default(),
+            trusted_proxies: self.trusted_proxies,
         });
         let (serving, stopped) = smol::channel::bounded::<Infallible>(1);
         let mut viewers = self.executor.spawn(self.viewers.serve(
@@ -235,6 +258,9 @@ impl Relay {
         let following = async move { cameras.follow(&state, stopped).await };
         let mut following = self.executor.spawn(following);
         let mut keeping = self.executor.spawn(self.certificate.keep());
+        if let Some(address) = plain_address {
+            info!("viewers: plain HTTP for a reverse proxy: http://{address}/");
+        }
         info!("ready: https://{}/", Authority(address));
         // None of the three ends before it is told to, unless it panics. That
         // comes out here and ends the program, to be started anew: without

@@ -6,22 +6,38 @@ use async_h1::server::Encoder;
 use http_types::{Method, Response, StatusCode};
 use smol::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 
-use super::{HeadError, Request, head::read_head};
+use super::{
+    HeadError, Request,
+    head::{HeadLimits, MAX_HEAD_LEN, read_head_within},
+};
+
+/// Most that is read of a client at once, in bytes. It is held for as long as
+/// the connection waits for a request, and a head fits in a few of them.
+const READ_BUFFER: usize = 1024;
 
 /// The serving side of one connection.
 #[derive(Debug)]
 pub struct Connection<S> {
     stream: BufReader<S>,
-    head_deadline: Duration,
+    limits: HeadLimits,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Serves on `stream`. Each request's head must be whole within
     /// `head_deadline`, counted from when the one before was answered.
     pub fn new(stream: S, head_deadline: Duration) -> Self {
+        let limits = HeadLimits {
+            bytes: MAX_HEAD_LEN,
+            time: head_deadline,
+        };
+        Self::with_limits(stream, limits)
+    }
+
+    /// The same with other limits on heads.
+    pub fn with_limits(stream: S, limits: HeadLimits) -> Self {
         Self {
-            stream: BufReader::new(stream),
-            head_deadline,
+            stream: BufReader::with_capacity(READ_BUFFER, stream),
+            limits,
         }
     }
 
@@ -33,7 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// # Errors
     /// See [`HeadError`]. The connection is of no more use.
     pub async fn next_request(&mut self) -> Result<Option<Request>, HeadError> {
-        let error = match read_head(&mut self.stream, self.head_deadline).await {
+        let error = match read_head_within(&mut self.stream, self.limits).await {
             Ok(None) | Err(HeadError::Idle(_)) => return Ok(None),
             Ok(Some(head)) => match Request::parse(&head).await {
                 Ok(request) => return Ok(Some(request)),
@@ -44,7 +60,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let status = match error {
             HeadError::Io(_) => return Err(error),
             HeadError::TimedOut(_) | HeadError::Idle(_) => StatusCode::RequestTimeout,
-            HeadError::TooLarge => StatusCode::RequestHeaderFieldsTooLarge,
+            HeadError::TooLarge(_) | HeadError::TooManyFields => {
+                StatusCode::RequestHeaderFieldsTooLarge
+            }
             HeadError::Malformed(_) => StatusCode::BadRequest,
         };
         let mut response = Response::new(status);

@@ -15,6 +15,15 @@ pub const MAX_HEAD_LEN: usize = 8 * 1024;
 /// Most header fields in one head.
 pub(super) const MAX_FIELDS: usize = 64;
 
+/// How large and how slow a head may be.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadLimits {
+    /// Longest head, in bytes.
+    pub bytes: usize,
+    /// How long it may take to arrive whole.
+    pub time: Duration,
+}
+
 /// Why there is no head to work with.
 #[derive(Debug, thiserror::Error)]
 pub enum HeadError {
@@ -27,12 +36,30 @@ pub enum HeadError {
     /// Not one byte of a head has come in the time allowed.
     #[error("no request within {} s", .0.as_secs())]
     Idle(Duration),
-    /// The head is larger than [`MAX_HEAD_LEN`].
-    #[error("the head is larger than {MAX_HEAD_LEN} bytes")]
-    TooLarge,
+    /// The head is larger than this, in bytes.
+    #[error("the head is larger than {0} bytes")]
+    TooLarge(usize),
+    /// The head has more fields than anyone needs.
+    #[error("the head has more than {MAX_FIELDS} fields")]
+    TooManyFields,
     /// The head breaks HTTP's grammar or asks for what is not done here.
     #[error("malformed head: {0}")]
     Malformed(&'static str),
+}
+
+/// Reads one head of at most [`MAX_HEAD_LEN`] bytes, as [`read_head_within`].
+///
+/// # Errors
+/// See [`HeadError`]; `deadline` counts from the call.
+pub async fn read_head(
+    stream: &mut (impl AsyncBufRead + Unpin),
+    deadline: Duration,
+) -> Result<Option<Vec<u8>>, HeadError> {
+    let limits = HeadLimits {
+        bytes: MAX_HEAD_LEN,
+        time: deadline,
+    };
+    read_head_within(stream, limits).await
 }
 
 /// Reads one head from `stream`, its closing blank line included, and leaves
@@ -42,20 +69,23 @@ pub enum HeadError {
 /// and ends every line with CR LF (RFC 9112 section 2.2).
 ///
 /// # Errors
-/// See [`HeadError`]; `deadline` counts from the call.
-pub async fn read_head(
+/// See [`HeadError`]; the time counts from the call.
+pub async fn read_head_within(
     stream: &mut (impl AsyncBufRead + Unpin),
-    deadline: Duration,
+    limits: HeadLimits,
 ) -> Result<Option<Vec<u8>>, HeadError> {
     let mut head = Vec::new();
     let timed_out = async {
-        Timer::after(deadline).await;
-        Err(HeadError::TimedOut(deadline))
+        Timer::after(limits.time).await;
+        Err(HeadError::TimedOut(limits.time))
     };
-    match read_lines(stream, &mut head).or(timed_out).await {
+    match read_lines(stream, limits.bytes, &mut head)
+        .or(timed_out)
+        .await
+    {
         Ok(true) => Ok(Some(head)),
         Ok(false) => Ok(None),
-        Err(HeadError::TimedOut(_)) if head.is_empty() => Err(HeadError::Idle(deadline)),
+        Err(HeadError::TimedOut(_)) if head.is_empty() => Err(HeadError::Idle(limits.time)),
         Err(error) => Err(error),
     }
 }
@@ -63,19 +93,20 @@ pub async fn read_head(
 /// Reads a head's lines; `false` where the stream ends before the first byte.
 async fn read_lines(
     stream: &mut (impl AsyncBufRead + Unpin),
+    max_len: usize,
     head: &mut Vec<u8>,
 ) -> Result<bool, HeadError> {
     loop {
         let start = head.len();
-        let allowed = (MAX_HEAD_LEN - start) as u64;
+        let allowed = (max_len - start) as u64;
         let read = (&mut *stream).take(allowed).read_until(b'\n', head).await?;
         if read == 0 && start == 0 {
             return Ok(false);
         }
         let Some(line) = head[start..].strip_suffix(b"\n") else {
-            return Err(match head.len() {
-                MAX_HEAD_LEN => HeadError::TooLarge,
-                _ => io::Error::from(io::ErrorKind::UnexpectedEof).into(),
+            return Err(match head.len() >= max_len {
+                true => HeadError::TooLarge(max_len),
+                false => io::Error::from(io::ErrorKind::UnexpectedEof).into(),
             });
         };
         let Some(line) = line.strip_suffix(b"\r") else {
@@ -129,9 +160,15 @@ mod tests {
     #[test]
     fn an_endless_head_is_cut_off() {
         let line = [b"X: ".as_slice(), &[b'a'; 20_000]].concat();
-        assert!(matches!(read(&line), Err(HeadError::TooLarge)));
+        assert!(matches!(
+            read(&line),
+            Err(HeadError::TooLarge(MAX_HEAD_LEN))
+        ));
         let lines = b"X: a\r\n".repeat(3_000);
-        assert!(matches!(read(&lines), Err(HeadError::TooLarge)));
+        assert!(matches!(
+            read(&lines),
+            Err(HeadError::TooLarge(MAX_HEAD_LEN))
+        ));
     }
 
     #[test]

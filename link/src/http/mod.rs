@@ -11,7 +11,7 @@ pub mod head;
 mod request;
 
 pub use connection::Connection;
-pub use head::HeadError;
+pub use head::{HeadError, HeadLimits};
 pub use http_types::{Method, Response, StatusCode};
 pub use request::{Request, Version};
 

@@ -83,6 +83,12 @@ impl Request {
         Some(values.get(0)?.as_str())
     }
 
+    /// The values of all header fields of that name, in order.
+    pub fn fields(&self, name: &str) -> impl Iterator<Item = &str> {
+        let values = self.inner.header(name).into_iter().flatten();
+        values.map(http_types::headers::HeaderValue::as_str)
+    }
+
     /// The client's version of HTTP.
     pub fn version(&self) -> Version {
         self.version
@@ -108,7 +114,7 @@ impl CheckedHead {
         let mut request = httparse::Request::new(&mut fields);
         match request.parse(head) {
             Ok(httparse::Status::Complete(_)) => {}
-            Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLarge),
+            Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooManyFields),
             _ => return Err(HeadError::Malformed("the request line or a header field")),
         }
         let version = match request.version {
@@ -137,8 +143,12 @@ impl CheckedHead {
                 "both Content-Length and Transfer-Encoding",
             ));
         }
-        if !length.is_none_or(|length| length.iter().all(u8::is_ascii_digit)) {
+        let is_number = |length: &[u8]| !length.is_empty() && length.iter().all(u8::is_ascii_digit);
+        if !length.is_none_or(is_number) {
             return Err(HeadError::Malformed("a Content-Length that is no number"));
+        }
+        if encoding.is_some() && version == Version::Http10 {
+            return Err(HeadError::Malformed("Transfer-Encoding in HTTP/1.0"));
         }
         match host {
             Some(host) if is_authority(host) => {}
@@ -300,6 +310,10 @@ mod tests {
             "Host: a\r\nHost: b\r\n",
             "Host: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n",
             "Host: a\r\nContent-Length: +1\r\n",
+            "Host: a\r\nContent-Length: \r\n",
+            "Host: a\r\nContent-Length: 1, 2\r\n",
+            "Host: a\r\nTransfer-Encoding : chunked\r\n",
+            "Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n",
             "Host: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n",
             "Host: a\r\nExpect: 100-continue\r\n",
             "Host : a\r\n",
@@ -311,7 +325,9 @@ mod tests {
         }
         let many = "X: y\r\n".repeat(100);
         let parsed = parse(&format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n"));
-        assert!(matches!(parsed, Err(HeadError::TooLarge)));
+        assert!(matches!(parsed, Err(HeadError::TooManyFields)));
+        let old = parse("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n");
+        assert!(matches!(old, Err(HeadError::Malformed(_))));
         for line in [
             "GET / HTTP/2.0",
             "GET /",

@@ -1,7 +1,7 @@
-//! One client's TCP connection, with TLS on it.
+//! One client's TCP connection, with or without TLS on it.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     net::TcpStream,
     pin::Pin,
     task::{Context, Poll},
@@ -32,14 +32,19 @@ const USE_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     This port speaks HTTPS: use an address that begins with https://\n";
 
 /// A client's connection.
-pub(super) struct TlsConnection(TlsStream<Async<TcpStream>>);
+pub(super) enum ClientStream {
+    /// With TLS. Boxed, since it is large and moves from hand to hand.
+    Tls(Box<TlsStream<Async<TcpStream>>>),
+    /// Without, from a proxy on the same machine.
+    Plain(Async<TcpStream>),
+}
 
 /// Makes the TLS handshake. `None` for a client that speaks plain HTTP, which
 /// gets an answer that says so.
 pub(super) async fn accept(
     tls: &TlsAcceptor,
     mut stream: Async<TcpStream>,
-) -> io::Result<Option<TlsConnection>> {
+) -> io::Result<Option<ClientStream>> {
     set_options(&stream)?;
     // TLS begins with the byte 22, a handshake record (RFC 8446 section 5.1);
     // HTTP with the letters of a method.
@@ -51,7 +56,8 @@ pub(super) async fn accept(
         stream.write_all(USE_HTTPS).await?;
         return Ok(None);
     }
-    Ok(Some(TlsConnection(tls.accept(stream).await?)))
+    let stream = tls.accept(stream).await?;
+    Ok(Some(ClientStream::Tls(Box::new(stream))))
 }
 
 fn set_options(stream: &Async<TcpStream>) -> io::Result<()> {
@@ -67,38 +73,76 @@ fn set_options(stream: &Async<TcpStream>) -> io::Result<()> {
     )
 }
 
-impl Drain for TlsConnection {
-    async fn drained(&mut self) -> io::Result<()> {
-        self.0.flush().await?;
-        // The socket polls writable only below TCP_NOTSENT_LOWAT.
-        self.0.get_ref().0.writable().await
+impl ClientStream {
+    /// A connection on which HTTP is spoken as it is.
+    pub(super) fn plain(stream: Async<TcpStream>) -> io::Result<Self> {
+        set_options(&stream)?;
+        Ok(Self::Plain(stream))
+    }
+
+    fn socket(&self) -> &Async<TcpStream> {
+        match self {
+            Self::Tls(stream) => stream.get_ref().0,
+            Self::Plain(stream) => stream,
+        }
     }
 }
 
-impl AsyncRead for TlsConnection {
+impl Drain for ClientStream {
+    async fn drained(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        // The socket polls writable only below TCP_NOTSENT_LOWAT.
+        self.socket().writable().await
+    }
+}
+
+impl AsyncRead for ClientStream {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+        match self.get_mut() {
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
     }
 }
 
-impl AsyncWrite for TlsConnection {
+impl AsyncWrite for ClientStream {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        match self.get_mut() {
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
+        }
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_close(context)
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tls(stream) => Pin::new(stream).poll_close(context),
+            Self::Plain(stream) => Pin::new(stream).poll_close(context),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What viewers get, over TLS.
+//! What viewers get, over TLS, or in plain HTTP from a reverse proxy.
 //!
 //! | path | what |
 //! |---|---|
@@ -11,12 +11,18 @@
 //! | `…/stream?page=ID`, `…/status.json?page=ID` | the same, and whether that stream is open |
 //! | `/_assets/…` | what the pages are made of |
 
+mod camera_state;
+mod client;
 mod connection;
+mod listener;
 mod pages;
 mod places;
 mod routes;
 mod snapshot;
 mod status;
+mod stream;
+mod trouble;
+mod viewer;
 
 use std::{
     convert::Infallible,
@@ -26,38 +32,22 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures_rustls::TlsAcceptor;
-use pinhole_link::{
-    http::{Connection, Method, Request, stream_head},
-    multipart::send_frames,
-};
 use rustls::ServerConfig;
 use smol::{
     Async, Executor, Timer,
     channel::Receiver,
     future::{self, FutureExt as _},
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
 };
-use tracing::debug;
 
 use crate::{
-    camera::Camera,
-    cameras::Cameras,
-    certificate::Served,
-    complaint::Complaint,
-    counters::SiteCounters,
-    limits::{Limit, Limits},
-    open_files,
+    cameras::Cameras, certificate::Served, counters::SiteCounters, limits::Limits,
+    network::Network, open_files,
 };
-use connection::TlsConnection;
-use places::{NoPlace, Places};
-use routes::Answer;
-
-/// How long a client may take for the TLS handshake, and for each head.
-const HEAD_DEADLINE: Duration = Duration::from_secs(10);
-
-/// How long a closing connection may take to say so.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
+use client::Trust;
+use listener::Listener;
+use places::Places;
+use trouble::Trouble;
+use viewer::{Arrival, Viewer};
 
 /// The pause after a failure to accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -75,32 +65,45 @@ pub struct Site {
     pub limits: Limits,
     /// What happened, all cameras together.
     pub counters: Arc<SiteCounters>,
+    /// The proxies whose word on a client's address counts.
+    pub trusted_proxies: Vec<Network>,
 }
 
-/// The viewers' port.
+/// The viewers' ports.
 pub struct Viewers {
-    listener: Async<TcpListener>,
-    address: SocketAddr,
-    tls: TlsAcceptor,
+    tls: Listener,
+    plain: Option<Listener>,
 }
 
 impl Viewers {
-    /// Serves on `listener`, without accepting anyone yet.
+    /// Serves TLS on `listener`, without accepting anyone yet.
     ///
     /// # Errors
     /// When the listener has no address.
     pub fn new(listener: Async<TcpListener>, tls: Arc<ServerConfig>) -> io::Result<Self> {
-        let address = listener.get_ref().local_addr()?;
         Ok(Self {
-            listener,
-            address,
-            tls: tls.into(),
+            tls: Listener::new(listener, Some(tls.into()))?,
+            plain: None,
         })
     }
 
-    /// Where the port is.
+    /// Serves plain HTTP on `listener` as well, for a reverse proxy.
+    ///
+    /// # Errors
+    /// When the listener has no address.
+    pub fn add_plain(&mut self, listener: Async<TcpListener>) -> io::Result<()> {
+        self.plain = Some(Listener::new(listener, None)?);
+        Ok(())
+    }
+
+    /// Where the port for TLS is.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.tls.address()
+    }
+
+    /// Where the port for plain HTTP is, if there is one.
+    pub fn plain_address(&self) -> Option<SocketAddr> {
+        self.plain.as_ref().map(Listener::address)
     }
 
     /// Accepts and serves until `stopped` closes, and then until the last
@@ -115,144 +118,94 @@ impl Viewers {
         // Every connection holds a sender, so that the receiver closes with
         // the last of them.
         let (open, all_closed) = smol::channel::bounded::<Infallible>(1);
-        let places = Places::new(open_files::raise_limit());
-        let (cannot_accept, all_taken, too_many) = <[Complaint; 3]>::default().into();
+        let entrance = Entrance {
+            places: Places::new(open_files::raise_limit(), &site.limits),
+            trouble: Arc::new(Trouble::new(Arc::clone(&site.counters))),
+            site,
+            executor,
+            open,
+            stopped,
+        };
+        let plain = async {
+            match &self.plain {
+                Some(listener) => entrance.admit(listener).await,
+                None => closed(&entrance.stopped).await,
+            }
+        };
+        future::zip(entrance.admit(&self.tls), plain).await;
+        drop(entrance);
+        closed(&all_closed).await;
+    }
+}
+
+/// What all connections that are accepted get.
+struct Entrance {
+    site: Arc<Site>,
+    places: Arc<Places>,
+    trouble: Arc<Trouble>,
+    executor: Arc<Executor<'static>>,
+    open: smol::channel::Sender<Infallible>,
+    stopped: Receiver<Infallible>,
+}
+
+impl Entrance {
+    /// Accepts on one listener until the relay stops.
+    async fn admit(&self, listener: &Listener) {
+        let trust = Arc::new(Trust::new(
+            &self.site.trusted_proxies,
+            listener.tls().is_none(),
+        ));
         loop {
-            let accepted = async { Some(self.listener.accept().await) };
-            let (stream, peer) = match accepted.or(closed(&stopped)).await {
+            let accepted = async { Some(listener.accept().await) };
+            let stop = async {
+                closed(&self.stopped).await;
+                None
+            };
+            let (stream, peer) = match accepted.or(stop).await {
                 None => break,
                 Some(Ok(accepted)) => accepted,
                 Some(Err(error)) => {
-                    cannot_accept
-                        .tell(format_args!("viewers: cannot accept a connection: {error}"));
+                    self.trouble.cannot_accept(&error);
                     Timer::after(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
-            let place = match places.take(peer.ip()) {
+            let address = peer.ip().to_canonical();
+            let place = match trust.contains(address) {
+                true => self.places.for_proxy(),
+                false => self.places.for_connection(address),
+            };
+            let place = match place {
                 Ok(place) => place,
                 Err(no_place) => {
-                    let (limit, complaint) = match no_place {
-                        NoPlace::Total(_) => (Limit::Connections, &all_taken),
-                        NoPlace::Network(_) => (Limit::ConnectionsPerAddress, &too_many),
-                    };
-                    site.counters.refused(limit).add(1);
-                    complaint.tell(format_args!("viewers: {no_place}"));
+                    self.trouble.no_place(&no_place);
                     continue;
                 }
             };
-            let open = open.clone();
-            let connection = site.counters.connections.open();
             let viewer = Viewer {
-                site: Arc::clone(&site),
-                tls: self.tls.clone(),
-                stopped: stopped.clone(),
+                site: Arc::clone(&self.site),
+                places: Arc::clone(&self.places),
+                trouble: Arc::clone(&self.trouble),
+                trust: Arc::clone(&trust),
+                stopped: self.stopped.clone(),
+                peer: address,
             };
-            let served = async move {
-                let _held = (place, open, connection);
-                if let Err(error) = viewer.serve(stream).await {
-                    debug!("viewer {peer}: {error}");
-                }
+            let arrival = Arrival {
+                stream,
+                tls: listener.tls().cloned(),
+                held: (
+                    place,
+                    self.site.counters.connections.open(),
+                    self.open.clone(),
+                ),
             };
-            executor.spawn(served).detach();
+            self.executor.spawn(viewer.serve(arrival)).detach();
         }
-        drop(open);
-        closed::<()>(&all_closed).await;
     }
 }
 
-/// `None` once the channel is closed.
-async fn closed<T>(stopped: &Receiver<Infallible>) -> Option<T> {
+/// Resolves once the channel is closed.
+async fn closed(stopped: &Receiver<Infallible>) {
     // Nothing is ever sent: the channel only closes.
     let _ = stopped.recv().await;
-    None
-}
-
-/// One client.
-struct Viewer {
-    site: Arc<Site>,
-    tls: TlsAcceptor,
-    stopped: Receiver<Infallible>,
-}
-
-impl Viewer {
-    /// Serves one connection to its end.
-    async fn serve(&self, stream: Async<std::net::TcpStream>) -> io::Result<()> {
-        let too_slow = async {
-            Timer::after(HEAD_DEADLINE).await;
-            Err(io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake"))
-        };
-        let stream = connection::accept(&self.tls, stream).or(too_slow).await?;
-        let Some(stream) = stream else {
-            return Ok(());
-        };
-        let mut connection = Connection::new(stream, HEAD_DEADLINE);
-        loop {
-            let next = async { Some(connection.next_request().await) };
-            let request = match next.or(closed(&self.stopped)).await {
-                Some(Ok(Some(request))) => request,
-                Some(Err(error)) => {
-                    debug!("a request was not answered: {error}");
-                    break;
-                }
-                Some(Ok(None)) | None => break,
-            };
-            match routes::answer(&self.site, &request).await {
-                Answer::Finite(response) => {
-                    if !connection.respond(&request, response).await? {
-                        break;
-                    }
-                }
-                Answer::Stream(camera, page) => {
-                    let stream = connection.into_stream().into_inner();
-                    let _watch = page.map(|id| camera.watchers().watch(id));
-                    return self.stream(stream, &request, &camera).await;
-                }
-            }
-        }
-        close(connection.into_stream().into_inner()).await
-    }
-
-    /// Sends a camera's pictures until the client goes, the camera is removed
-    /// or the relay stops.
-    async fn stream(
-        &self,
-        mut stream: TlsConnection,
-        request: &Request,
-        camera: &Camera,
-    ) -> io::Result<()> {
-        let framing = request.version().framing();
-        stream.write_all(stream_head(framing).as_bytes()).await?;
-        stream.flush().await?;
-        if request.method() != Method::Head {
-            let mut frames = camera.frames().reader();
-            let ended = async {
-                let stopped = async {
-                    closed::<()>(&self.stopped).await;
-                };
-                camera.removed().or(stopped).await;
-            };
-            send_frames(&mut stream, framing, &mut frames, ended, |_| ()).await?;
-        }
-        close(stream).await
-    }
-}
-
-/// Ends a connection properly: TLS says so, and what the client sent meanwhile
-/// is read, since an unread byte would turn the end into a reset.
-async fn close(mut stream: TlsConnection) -> io::Result<()> {
-    let ended = async {
-        stream.close().await?;
-        let mut dropped = [0; 256];
-        while stream.read(&mut dropped).await? > 0 {
-            // A client that sends without a pause leaves the deadline its turn.
-            future::yield_now().await;
-        }
-        Ok(())
-    };
-    let too_slow = async {
-        Timer::after(CLOSE_DEADLINE).await;
-        Ok(())
-    };
-    ended.or(too_slow).await
 }

@@ -6,20 +6,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Most connections from one address. A browser has six to one host, and a
-/// household or an office may share an address.
-const MAX_PER_NETWORK: usize = 64;
-
-/// Most connections whatever the system allows: each may hold a picture.
-const MAX_TOTAL: usize = 4096;
+use crate::limits::Limits;
 
 /// Open files that are not viewers': the pulls', the tunnel's, the state's.
 const RESERVE: u64 = 128;
 
-/// The places for viewers' connections.
+/// The places for viewers.
 #[derive(Debug)]
 pub(super) struct Places {
     total: usize,
+    per_network: usize,
     taken: Mutex<Taken>,
 }
 
@@ -30,11 +26,13 @@ struct Taken {
     by_network: HashMap<IpAddr, usize>,
 }
 
-/// A connection's place, until dropped.
+/// A place, until dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Arc<Places>,
-    network: IpAddr,
+    /// Whether it is one of all connections.
+    of_total: bool,
+    network: Option<IpAddr>,
 }
 
 /// Why there is no place.
@@ -44,35 +42,53 @@ pub(super) enum NoPlace {
     #[error("{0} connections are open, and more are turned away")]
     Total(usize),
     /// Those for this address are taken.
-    #[error("{0} has {MAX_PER_NETWORK} connections open, and more of it are turned away")]
-    Network(IpAddr),
+    #[error("{0} has {1} connections open, and more of it are turned away")]
+    Network(IpAddr, usize),
 }
 
 impl Places {
-    /// As many as a process has that may have `open_files` open.
-    pub(super) fn new(open_files: u64) -> Arc<Self> {
-        let total = usize::try_from(open_files.saturating_sub(RESERVE));
+    /// As many as `limits` say, and as a process has that may have
+    /// `open_files` open.
+    pub(super) fn new(open_files: u64, limits: &Limits) -> Arc<Self> {
+        let files = usize::try_from(open_files.saturating_sub(RESERVE)).unwrap_or(usize::MAX);
         Arc::new(Self {
-            total: total.unwrap_or(MAX_TOTAL).clamp(1, MAX_TOTAL),
+            total: limits.connections.min(files).max(1),
+            per_network: limits.connections_per_address,
             taken: Mutex::default(),
         })
     }
 
     /// A place for a connection from `address`.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, NoPlace> {
-        let network = network(address);
+    pub(super) fn for_connection(self: &Arc<Self>, address: IpAddr) -> Result<Place, NoPlace> {
+        self.take(true, Some(network(address)))
+    }
+
+    /// A place for a connection from a proxy, whatever its address has.
+    pub(super) fn for_proxy(self: &Arc<Self>) -> Result<Place, NoPlace> {
+        self.take(true, None)
+    }
+
+    /// A place for a request from `address` that came through a proxy.
+    pub(super) fn for_request(self: &Arc<Self>, address: IpAddr) -> Result<Place, NoPlace> {
+        self.take(false, Some(network(address)))
+    }
+
+    fn take(self: &Arc<Self>, of_total: bool, network: Option<IpAddr>) -> Result<Place, NoPlace> {
         let mut taken = self.lock();
-        if taken.total >= self.total {
+        if of_total && taken.total >= self.total {
             return Err(NoPlace::Total(self.total));
         }
-        let of_network = taken.by_network.entry(network).or_default();
-        if *of_network >= MAX_PER_NETWORK {
-            return Err(NoPlace::Network(network));
+        if let Some(network) = network {
+            let of_network = taken.by_network.get(&network).copied().unwrap_or(0);
+            if of_network >= self.per_network {
+                return Err(NoPlace::Network(network, self.per_network));
+            }
+            taken.by_network.insert(network, of_network + 1);
         }
-        *of_network += 1;
-        taken.total += 1;
+        taken.total += usize::from(of_total);
         Ok(Place {
             places: Arc::clone(self),
+            of_total,
             network,
         })
     }
@@ -87,11 +103,13 @@ impl Places {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.lock();
-        taken.total -= 1;
-        if let Some(of_network) = taken.by_network.get_mut(&self.network) {
+        taken.total -= usize::from(self.of_total);
+        if let Some(network) = self.network
+            && let Some(of_network) = taken.by_network.get_mut(&network)
+        {
             *of_network -= 1;
             if *of_network == 0 {
-                taken.by_network.remove(&self.network);
+                taken.by_network.remove(&network);
             }
         }
     }
@@ -117,48 +135,67 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn places(open_files: u64) -> Arc<Places> {
+        Places::new(open_files, &Limits::default())
+    }
+
     #[test]
     fn one_client_cannot_take_all_places() {
-        let places = Places::new(1024);
+        let places = places(1024);
         let of = |number: usize| match number % 2 {
             0 => address("192.0.2.1"),
             // A socket for both shows IPv4 as mapped into IPv6.
             _ => address("::ffff:192.0.2.1"),
         };
-        let mut taken: Vec<_> = (0..MAX_PER_NETWORK)
-            .map(|number| places.take(of(number)).unwrap())
+        let mut taken: Vec<_> = (0..64)
+            .map(|number| places.for_connection(of(number)).unwrap())
             .collect();
-        let refused = places.take(of(0)).unwrap_err();
-        assert_eq!(refused, NoPlace::Network(of(0)));
+        let refused = places.for_connection(of(0)).unwrap_err();
+        assert_eq!(refused, NoPlace::Network(of(0), 64));
         assert!(refused.to_string().starts_with("192.0.2.1 has 64 "));
-        assert!(places.take(address("192.0.2.2")).is_ok());
+        assert!(places.for_connection(address("192.0.2.2")).is_ok());
         taken.pop();
-        taken.push(places.take(of(1)).unwrap());
+        taken.push(places.for_connection(of(1)).unwrap());
         drop(taken);
         assert!(places.lock().by_network.is_empty());
     }
 
     #[test]
     fn a_64_is_one_client() {
-        let places = Places::new(1024);
-        let _taken: Vec<_> = (0..MAX_PER_NETWORK)
-            .map(|host| places.take(address(&format!("2001:db8:0:1:{host:x}::1"))))
+        let places = places(1024);
+        let _taken: Vec<_> = (0..64)
+            .map(|host| places.for_connection(address(&format!("2001:db8:0:1:{host:x}::1"))))
             .map(Result::unwrap)
             .collect();
-        assert!(places.take(address("2001:db8:0:1::2")).is_err());
-        assert!(places.take(address("2001:db8:0:2::2")).is_ok());
+        assert!(places.for_connection(address("2001:db8:0:1::2")).is_err());
+        assert!(places.for_connection(address("2001:db8:0:2::2")).is_ok());
     }
 
     #[test]
     fn the_total_leaves_files_for_the_rest() {
-        let places = Places::new(RESERVE + 2);
-        let _first = places.take(address("192.0.2.1")).unwrap();
-        let second = places.take(address("192.0.2.2")).unwrap();
-        let refused = places.take(address("192.0.2.3")).unwrap_err();
+        let places = places(RESERVE + 2);
+        let _first = places.for_connection(address("192.0.2.1")).unwrap();
+        let second = places.for_connection(address("192.0.2.2")).unwrap();
+        let refused = places.for_connection(address("192.0.2.3")).unwrap_err();
         assert_eq!(refused, NoPlace::Total(2));
         drop(second);
-        assert!(places.take(address("192.0.2.3")).is_ok());
-        assert_eq!(Places::new(u64::MAX).total, MAX_TOTAL);
-        assert_eq!(Places::new(0).total, 1);
+        assert!(places.for_connection(address("192.0.2.3")).is_ok());
+        assert_eq!(
+            Places::new(u64::MAX, &Limits::default()).total,
+            Limits::default().connections
+        );
+        assert_eq!(Places::new(0, &Limits::default()).total, 1);
+    }
+
+    #[test]
+    fn a_proxys_clients_are_counted_one_by_one() {
+        let places = places(1024);
+        let _connections: Vec<_> = (0..100).map(|_| places.for_proxy().unwrap()).collect();
+        let _requests: Vec<_> = (0..64)
+            .map(|_| places.for_request(address("192.0.2.1")).unwrap())
+            .collect();
+        assert!(places.for_request(address("192.0.2.1")).is_err());
+        assert!(places.for_request(address("192.0.2.2")).is_ok());
+        assert_eq!(places.lock().total, 100);
     }
 }

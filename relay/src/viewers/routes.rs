@@ -1,13 +1,19 @@
 //! Which request gets what.
 
-use std::sync::Arc;
-
 use pinhole_link::{
     CameraName,
     http::{Method, NO_STORE, Request, Response, StatusCode},
 };
 
-use super::{Site, pages, snapshot, status::Status};
+use super::{
+    Site,
+    camera_state::state_in_words,
+    pages,
+    places::NoPlace,
+    snapshot,
+    status::Status,
+    stream::{Full, Wanted},
+};
 use crate::{camera::Camera, watchers::PageId};
 
 /// What the pages are made of: path, type, content. No camera's name has a `_`.
@@ -47,8 +53,8 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; img-src 'self'; \
 pub(super) enum Answer {
     /// A response that ends.
     Finite(Response),
-    /// The pictures of a camera, for a page that may have said which it is.
-    Stream(Arc<Camera>, Option<PageId>),
+    /// The pictures of a camera.
+    Stream(Wanted),
 }
 
 /// Answers a request, whatever it asks for.
@@ -74,7 +80,7 @@ pub(super) async fn answer(site: &Site, request: &Request) -> Answer {
     let page = request.query("page").and_then(|id| PageId::parse(&id));
     Answer::Finite(match what {
         "" => html(StatusCode::Ok, pages::camera(&camera)),
-        "stream" => return Answer::Stream(camera, page),
+        "stream" => return Answer::Stream(Wanted { camera, page }),
         "snapshot.jpg" => snapshot(&camera).await,
         "status.json" => {
             let status = Status::of(&camera, page.as_ref(), site);
@@ -91,7 +97,7 @@ async fn snapshot(camera: &Camera) -> Response {
     if let Some(frame) = snapshot::take(camera).await {
         return fresh(StatusCode::Ok, "image/jpeg", frame.jpeg().as_ref());
     }
-    let cause = pages::state_in_words(&camera.health());
+    let cause = state_in_words(&camera.health());
     let mut response = text(StatusCode::ServiceUnavailable, &cause);
     response.insert_header("Retry-After", "2");
     response
@@ -107,6 +113,24 @@ async fn box_status(camera: &Camera, site: &Site) -> Response {
         }
         Err(why) => text(StatusCode::ServiceUnavailable, &why.to_string()),
     }
+}
+
+/// For a client that has its share of connections, through a proxy.
+pub(super) fn too_many_requests(no_place: &NoPlace) -> Response {
+    let mut response = text(StatusCode::TooManyRequests, &format!("{no_place}."));
+    response.insert_header("Retry-After", "10");
+    response
+}
+
+/// For whom there is no place left before a camera.
+pub(super) fn too_many_viewers(full: &Full) -> Response {
+    let words = format!(
+        "{} others watch this camera now, and no more can.",
+        full.limit
+    );
+    let mut response = text(StatusCode::ServiceUnavailable, &words);
+    response.insert_header("Retry-After", "10");
+    response
 }
 
 fn asset(content_type: &str, content: &str) -> Response {

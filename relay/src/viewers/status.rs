@@ -4,7 +4,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::{Site, pages};
+use super::{
+    Site,
+    camera_state::{state_in_words, state_word},
+};
 use crate::{
     camera::{Camera, Health},
     watchers::PageId,
@@ -17,7 +20,7 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
     camera: String,
-    /// See [`pages::state_word`].
+    /// See [`state_word`].
     state: &'static str,
     /// The same in words for people.
     message: String,
@@ -70,8 +73,8 @@ impl Status {
         let health = camera.health();
         Self {
             camera: camera.name().to_string(),
-            state: pages::state_word(&health),
-            message: pages::state_in_words(&health),
+            state: state_word(&health),
+            message: state_in_words(&health),
             viewers: camera.frames().readers(),
             watching: page.map(|id| camera.watchers().contains(id)),
             newest: Newest::of(&health),

@@ -45,6 +45,8 @@ impl Running {
         let settings = Settings {
             state: StateDirectory::new(state.path()),
             listen: "127.0.0.1:0".parse().unwrap(),
+            plain_listen: None,
+            trusted_proxies: Vec::new(),
             tunnel_listen: ([127, 0, 0, 1], udp_port).into(),
             tunnel: Choice::Only(Implementation::InProcess),
             certificate: Source::SelfSigned(Vec::new()),
