@@ -23,6 +23,9 @@ pub enum InvalidCameraUrl {
         "not a URL ({0}): expected one such as http://USER:PASSWORD@192.0.2.7:8080/stream, with %40 for an @ in the password"
     )]
     Malformed(url::ParseError),
+    /// It holds what no login can.
+    #[error("there is a control character in the user or the password")]
+    Login,
     /// It is a URL, but none that a picture comes from.
     #[error("a camera's URL begins with http:// or https://")]
     Scheme,
@@ -108,7 +111,12 @@ impl TryFrom<Url> for CameraUrl {
         }
         // It is the browser's, and never sent.
         url.set_fragment(None);
-        Ok(Self(url))
+        let camera = Self(url);
+        let has_control = |login: Login| (login.user + &login.password).contains(char::is_control);
+        match camera.login().is_some_and(has_control) {
+            true => Err(InvalidCameraUrl::Login),
+            false => Ok(camera),
+        }
     }
 }
 
@@ -179,7 +187,12 @@ mod tests {
         let shown = format!("{camera} {camera:?} {:?}", camera.login());
         assert!(!shown.contains("secret"), "{shown}");
         assert!(shown.contains("http://…@h/a?…"), "{shown}");
-        for bad in ["secret", "rtsp://me:secret@h/", "http://me:secret@:x/"] {
+        for bad in [
+            "secret",
+            "http://me:secret%0D%0A@h/",
+            "rtsp://me:secret@h/",
+            "http://me:secret@:x/",
+        ] {
             let error = bad.parse::<CameraUrl>().unwrap_err();
             let shown = format!("{error} {error:?}");
             assert!(!shown.contains("secret"), "{shown}");

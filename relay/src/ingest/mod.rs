@@ -7,6 +7,7 @@
 //! Log lines that tests wait for: `camera porch: streaming`,
 //! `camera porch: idle`, `camera porch: interrupted: …`.
 
+mod backoff;
 mod from_box;
 mod from_url;
 mod idle_timeout;
@@ -24,9 +25,14 @@ use crate::{
     camera_url::CameraUrl,
     registry::BoxEntry,
 };
+use backoff::Backoff;
 use from_box::BoxStream;
 pub(crate) use from_box::status;
 use from_url::{UrlError, UrlStream};
+
+/// The pause after a camera has refused the login: many a camera locks whoever
+/// tries too often.
+const LOGIN_PAUSE: Duration = Duration::from_secs(300);
 
 /// Most that is read from a camera at once, in bytes: about one frame.
 const READ_BUFFER: usize = 64 << 10;
@@ -149,14 +155,14 @@ async fn abandoned<T: Clone>(slot: &Latest<T>, linger: Duration) {
 }
 
 async fn keep_pulling(camera: &Camera, feed: &Feed, patience: Patience) -> Infallible {
-    let mut pause = patience.first_pause;
+    let mut backoff = Backoff::new(patience.first_pause, patience.longest_pause);
     let mut last_cause = String::new();
     camera.set_pull(Pull::Starting);
     loop {
         let last_handshake = camera.health().handshake;
         let Err(error) = pull(camera, feed, patience.silence).await;
         if camera.is_streaming() {
-            pause = patience.first_pause;
+            backoff.reset();
             last_cause.clear();
         }
         let cause = error.to_string();
@@ -167,6 +173,10 @@ async fn keep_pulling(camera: &Camera, feed: &Feed, patience: Patience) -> Infal
         }
         camera.set_pull(Pull::Interrupted(cause.clone()));
         last_cause = cause;
+        let pause = match error {
+            PullError::Url(UrlError::LoginRefused) => LOGIN_PAUSE,
+            _ => backoff.pause(),
+        };
         let paused = async {
             Timer::after(pause).await;
         };
@@ -175,7 +185,6 @@ async fn keep_pulling(camera: &Camera, feed: &Feed, patience: Patience) -> Infal
             while last_handshake == Some(handshakes.next().await.value) {}
         };
         paused.or(box_came_online).await;
-        pause = (pause * 2).min(patience.longest_pause);
     }
 }
 

@@ -12,8 +12,10 @@ mod clock;
 mod configuring;
 mod enrolling;
 mod fake_box;
+mod http_camera;
 mod program;
 mod running;
+mod url_cameras;
 mod viewer;
 mod watching;
 

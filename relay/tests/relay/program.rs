@@ -81,6 +81,12 @@ impl State {
         Enrolment::from_toml(&String::from_utf8(output.stdout).unwrap()).unwrap()
     }
 
+    /// Adds a camera that is no box.
+    pub(crate) fn add_url(&self, name: &str, url: &str) {
+        let output = self.run(&["camera", "add", name, "--url", url]);
+        assert!(output.status.success(), "{output:?}");
+    }
+
     /// The text of a file in the state directory.
     pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path().join(name)).unwrap()

@@ -27,9 +27,9 @@ use crate::{
 
 /// A relay that runs in this process and is less patient than the real one.
 pub(crate) struct Running {
-    state: State,
+    pub(crate) state: State,
     pub(crate) porch: Enrolment,
-    port: u16,
+    pub(crate) port: u16,
     stop: Option<smol::channel::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -82,6 +82,20 @@ impl Running {
 
     pub(crate) fn status(&self) -> serde_json::Value {
         status(&self.state, self.port, "porch")
+    }
+
+    /// Adds a camera that is no box, and waits for it.
+    pub(crate) fn add_url(&self, name: &str, url: &str) {
+        self.state.add_url(name, url);
+        eventually("the new camera has a page", || {
+            let page = curl(&self.state, self.port, &format!("/{name}"), &["--fail"]);
+            page.status.success()
+        });
+    }
+
+    /// What is said of the camera of that name.
+    pub(crate) fn message_of(&self, name: &str) -> String {
+        status(&self.state, self.port, name)["message"].to_string()
     }
 
     fn is(&self, word: &str) -> bool {

@@ -3,6 +3,8 @@
 
 mod answer;
 mod body;
+mod connection;
+mod login;
 mod parts;
 
 use std::{
@@ -15,21 +17,17 @@ use pinhole_link::{
     Frame, Timestamp,
     jpeg::{self, JpegError},
 };
-use smol::{
-    Timer,
-    future::FutureExt as _,
-    io::{AsyncWriteExt as _, BufReader},
-    net::TcpStream,
-};
+use smol::io::{AsyncWriteExt as _, BufReader};
 
 use super::{READ_BUFFER, idle_timeout::IdleTimeout};
 use crate::{camera_url::CameraUrl, counters::Counter};
 use answer::Answer;
 use body::Body;
+use connection::{Connection, connect};
 use parts::Parts;
 
-/// How long a camera may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most requests until there is a stream: redirects, and a login at each end.
+const MAX_REQUESTS: usize = 6;
 
 /// How old a picture can be that has just arrived. What is older has the time
 /// of another clock.
@@ -46,8 +44,22 @@ pub(super) enum UrlError {
     Silent(Duration),
     #[error("the camera's answer makes no sense: {0}")]
     Head(&'static str),
+    #[error(
+        "there is no TLS with the camera: {0}; if its certificate is its own, trust it on the relay's machine, or use http://"
+    )]
+    Tls(#[source] io::Error),
     #[error("the camera answered with HTTP status {0}")]
     Refused(u16),
+    #[error("the camera wants a login: add it with http://USER:PASSWORD@… for its URL")]
+    LoginMissing,
+    #[error("the camera wants a login of a kind that is not known here")]
+    LoginUnknown,
+    #[error("the camera refuses the user or the password of its URL")]
+    LoginRefused,
+    #[error(
+        "the camera sends whoever asks elsewhere, and other hosts are not asked: add it with the URL where its stream is"
+    )]
+    Redirected,
     #[error("the camera sends {0}, which is no stream of JPEG pictures: check the path of its URL")]
     MediaType(String),
     #[error("a picture of the camera has {0} bytes, more than any picture has")]
@@ -58,49 +70,33 @@ pub(super) enum UrlError {
     Ended,
 }
 
+/// A connection to a camera, as it is read.
+type Reader<'count> = BufReader<IdleTimeout<'count, Box<dyn Connection>>>;
+
 /// A camera's stream behind its head.
 pub(super) struct UrlStream<'count> {
-    parts: Parts<BufReader<IdleTimeout<'count, TcpStream>>>,
+    parts: Parts<Reader<'count>>,
     silence: Duration,
     /// Of the last picture.
     sequence: u64,
 }
 
 impl<'count> UrlStream<'count> {
-    /// Asks the camera for its stream. What comes is counted in `received`;
-    /// the pictures are counted on from `sequence`.
+    /// Asks the camera for its stream, and logs in if it wants that. What comes
+    /// is counted in `received`; the pictures are counted on from `sequence`.
     pub(super) async fn open(
         url: &CameraUrl,
         silence: Duration,
         received: &'count Counter,
         sequence: u64,
     ) -> Result<Self, UrlError> {
-        let connection = connect(url).await?;
-        let connection = IdleTimeout::new(connection, silence, received);
-        let mut connection = BufReader::with_capacity(READ_BUFFER, connection);
-        let request = format!(
-            "GET {} HTTP/1.1\r\n\
-             Host: {}\r\n\
-             User-Agent: pinhole-relay/{}\r\n\
-             Accept: */*\r\n\
-             Connection: close\r\n\
-             \r\n",
-            url.target(),
-            url.authority(),
-            env!("CARGO_PKG_VERSION"),
-        );
-        connection.write_all(request.as_bytes()).await?;
-        connection.flush().await?;
-        let answer = Answer::read(&mut connection).await;
-        let answer = answer.map_err(|error| error.silent(silence))?;
-        match answer.status {
-            200 => {}
-            other => return Err(UrlError::Refused(other)),
-        }
+        let (answer, reader) = follow(url, silence, received)
+            .await
+            .map_err(|error| error.silent(silence))?;
         if answer.media_type.starts_with("image/") || answer.media_type.starts_with("text/") {
             return Err(UrlError::MediaType(answer.media_type));
         }
-        let body = Body::new(connection, answer.framing());
+        let body = Body::new(reader, answer.framing());
         Ok(Self {
             parts: Parts::new(body, answer.boundary),
             silence,
@@ -136,14 +132,64 @@ impl UrlError {
     }
 }
 
-async fn connect(url: &CameraUrl) -> Result<TcpStream, UrlError> {
-    let too_late = async {
-        Timer::after(CONNECT_TIMEOUT).await;
-        Err(io::ErrorKind::TimedOut.into())
-    };
-    let connecting = TcpStream::connect((url.host(), url.port()));
-    let stream = connecting.or(too_late).await;
-    stream.map_err(UrlError::Connect)
+/// Requests the stream, as often as redirects and a login make necessary.
+async fn follow<'count>(
+    url: &CameraUrl,
+    silence: Duration,
+    received: &'count Counter,
+) -> Result<(Answer, Reader<'count>), UrlError> {
+    let mut url = url.clone();
+    let mut authorization = None;
+    for _ in 0..MAX_REQUESTS {
+        let connection = IdleTimeout::new(connect(&url).await?, silence, received);
+        let mut reader = BufReader::with_capacity(READ_BUFFER, connection);
+        let answer = request(&mut reader, &url, authorization.as_deref()).await?;
+        match answer.status {
+            200 => return Ok((answer, reader)),
+            301 | 302 | 303 | 307 | 308 => {
+                let location = answer.location.as_deref().unwrap_or_default();
+                url = url.redirected(location).ok_or(UrlError::Redirected)?;
+                authorization = None;
+            }
+            401 if authorization.is_some() => return Err(UrlError::LoginRefused),
+            401 => authorization = Some(log_in(&url, &answer)?),
+            other => return Err(UrlError::Refused(other)),
+        }
+    }
+    Err(UrlError::Redirected)
+}
+
+/// The answer to a camera that wants a login.
+fn log_in(url: &CameraUrl, answer: &Answer) -> Result<String, UrlError> {
+    let login = url.login().ok_or(UrlError::LoginMissing)?;
+    let nonce = getrandom::u64().map_err(|error| UrlError::Connection(error.into()))?;
+    let nonce = format!("{nonce:016x}");
+    login::authorization(&login, &answer.challenges, url.target(), &nonce)
+        .ok_or(UrlError::LoginUnknown)
+}
+
+async fn request(
+    reader: &mut Reader<'_>,
+    url: &CameraUrl,
+    authorization: Option<&str>,
+) -> Result<Answer, UrlError> {
+    let mut request = format!(
+        "GET {} HTTP/1.1\r\n\
+         Host: {}\r\n\
+         User-Agent: pinhole-relay/{}\r\n\
+         Accept: */*\r\n\
+         Connection: close\r\n",
+        url.target(),
+        url.authority(),
+        env!("CARGO_PKG_VERSION"),
+    );
+    if let Some(authorization) = authorization {
+        request += &format!("Authorization: {authorization}\r\n");
+    }
+    request += "\r\n";
+    reader.write_all(request.as_bytes()).await?;
+    reader.flush().await?;
+    Answer::read(reader).await
 }
 
 /// When a picture was captured that arrived `now`. ustreamer and pinhole say

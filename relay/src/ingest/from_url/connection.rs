@@ -1,0 +1,69 @@
+//! The connection to a camera: TCP, with TLS where its URL says so.
+
+use std::{
+    io,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use futures_rustls::TlsConnector;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::ServerName;
+use smol::{
+    Timer,
+    future::FutureExt as _,
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tracing::debug;
+
+use super::UrlError;
+use crate::camera_url::CameraUrl;
+
+/// How long a camera may take to accept a connection, its name's resolution and
+/// TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Something to talk HTTP over.
+pub(super) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection for S {}
+
+/// Connects to the camera of that URL.
+pub(super) async fn connect(url: &CameraUrl) -> Result<Box<dyn Connection>, UrlError> {
+    let connecting = async {
+        let stream = TcpStream::connect((url.host(), url.port())).await;
+        let stream = stream.map_err(UrlError::Connect)?;
+        stream.set_nodelay(true).map_err(UrlError::Connect)?;
+        match url.is_https() {
+            true => encrypt(url, stream).await.map_err(UrlError::Tls),
+            false => Ok(Box::new(stream) as Box<dyn Connection>),
+        }
+    };
+    let too_late = async {
+        Timer::after(CONNECT_TIMEOUT).await;
+        Err(UrlError::Connect(io::ErrorKind::TimedOut.into()))
+    };
+    connecting.or(too_late).await
+}
+
+async fn encrypt(url: &CameraUrl, stream: TcpStream) -> io::Result<Box<dyn Connection>> {
+    let host = ServerName::try_from(url.host().to_owned());
+    let host = host.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let config = smol::unblock(|| Arc::clone(&TLS)).await;
+    let stream = TlsConnector::from(config).connect(host, stream).await?;
+    Ok(Box::new(stream))
+}
+
+/// Trusts what browsers trust, and what this machine's administrator does.
+static TLS: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
+    let mut roots = RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let native = rustls_native_certs::load_native_certs();
+    for error in native.errors {
+        debug!("a certificate of this machine was not read: {error}");
+    }
+    roots.add_parsable_certificates(native.certs);
+    let config = ClientConfig::builder().with_root_certificates(roots);
+    Arc::new(config.with_no_client_auth())
+});
