@@ -45,8 +45,10 @@ make_private_apt() {
         deb-src debian bookworm \
         deb-src debian-security bookworm-security \
         deb-src debian trixie \
-        deb-src debian-security trixie-security \
-        deb-src debian sid >"$root/etc/sources.list"
+        deb-src debian-security trixie-security >"$root/etc/sources.list"
+    # A mirror that stopped following sid, whose lists are valid for a week, has the sources still.
+    echo "deb-src [signed-by=$archive_keyring check-valid-until=no] $archive/debian sid main" \
+        >>"$root/etc/sources.list"
     cat >"$root/apt.conf" <<EOF
 Dir::Etc "$root/etc/";
 Dir::State "$root/state/";
