@@ -7,7 +7,10 @@ use pinhole_link::{CameraName, enrolment::Endpoint, tunnel::Choice};
 use pinhole_relay::{
     camera_url::CameraUrl,
     certificate::{self, Source},
-    configuration::{CertificateKeys, Configuration, ConfigurationError, LogFormat, TunnelChoice},
+    configuration::{
+        CertificateKeys, Configuration, ConfigurationError, LogFormat, OptionalAddress,
+        TunnelChoice,
+    },
     ingest::Patience,
     relay::{self, Settings},
     state::StateDirectory,
@@ -89,6 +92,10 @@ pub(crate) struct Run {
     #[arg(long, value_name = "ADDRESS:PORT")]
     tunnel_listen: Option<SocketAddr>,
 
+    /// Where monitoring connects, over TCP: /metrics and /healthz [default: off]
+    #[arg(long, value_name = "ADDRESS:PORT|off")]
+    metrics_listen: Option<OptionalAddress>,
+
     /// What runs the tunnel [default: best]
     #[arg(long, value_enum)]
     tunnel: Option<TunnelChoice>,
@@ -163,6 +170,7 @@ impl Run {
     ) -> Result<Settings, NoCertificate> {
         let listen = self.listen.or(configuration.listen);
         let tunnel_listen = self.tunnel_listen.or(configuration.tunnel_listen);
+        let metrics_listen = self.metrics_listen.or(configuration.metrics_listen);
         let tunnel = self.tunnel.or(configuration.tunnel);
         let flags = CertificateKeys {
             certificate: self.certificate.certificate,
@@ -177,6 +185,7 @@ impl Run {
             plain_listen: self.plain_listen,
             trusted_proxies: Vec::new(),
             tunnel_listen: tunnel_listen.unwrap_or(relay::DEFAULT_TUNNEL_LISTEN),
+            metrics_listen: metrics_listen.and_then(|address| address.0),
             tunnel: tunnel.map_or(Choice::Best, Choice::from),
             certificate: source.ok_or(NoCertificate)?,
             patience: Patience::default(),

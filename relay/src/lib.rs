@@ -22,6 +22,7 @@ pub mod endpoints;
 pub mod enrol;
 pub mod ingest;
 pub mod limits;
+pub mod metrics;
 pub mod network;
 mod open_files;
 mod readmission;

@@ -22,6 +22,7 @@ use crate::{
     certificate::{self, Certificate, CertificateError},
     ingest::Patience,
     limits::Limits,
+    metrics::Metrics,
     network::Network,
     registry::{REGISTRY_FILE, Registry, RegistryError},
     sockets::Sockets,
@@ -56,6 +57,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<Network>,
     /// Where boxes connect, over UDP.
     pub tunnel_listen: SocketAddr,
+    /// Where monitoring connects, over TCP; `None` for nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// What runs the tunnel.
     pub tunnel: Choice,
     /// What viewers see as its certificate.
@@ -135,6 +138,7 @@ pub struct Relay {
     cameras: Arc<Cameras>,
     certificate: Certificate,
     viewers: Viewers,
+    metrics: Option<Metrics>,
     limits: Limits,
     trusted_proxies: Vec<Network>,
     _running: StateLock,
@@ -173,6 +177,11 @@ impl Relay {
             let added = viewers.add_plain(listener);
             added.map_err(in_the_way("--plain-listen", address))?;
         }
+        let metrics = settings.metrics_listen.map(|address| {
+            let listener = listen(sockets, "--metrics-listen", address)?;
+            Metrics::new(listener).map_err(in_the_way("--metrics-listen", address))
+        });
+        let metrics = metrics.transpose()?;
         sockets.close_unused();
         let executor = Arc::new(Executor::new());
         let tunnel = TunnelPlan {
@@ -188,6 +197,7 @@ impl Relay {
             cameras,
             certificate,
             viewers,
+            metrics,
             limits: settings.limits,
             trusted_proxies: settings.trusted_proxies,
             _running: running,
@@ -249,6 +259,13 @@ impl Relay {
             trusted_proxies: self.trusted_proxies,
         });
         let (serving, stopped) = smol::channel::bounded::<Infallible>(1);
+        // Ends when it is dropped, with this function.
+        let _monitored = self.metrics.map(|metrics| {
+            info!("metrics: http://{}/metrics", Authority(metrics.address()));
+            let executor = Arc::clone(&self.executor);
+            let serving = metrics.serve(Arc::clone(&site), executor);
+            self.executor.spawn(serving)
+        });
         let mut viewers = self.executor.spawn(self.viewers.serve(
             site,
             Arc::clone(&self.executor),

@@ -40,6 +40,8 @@ pub struct Configuration {
     /// Where boxes connect, over UDP.
     #[serde(deserialize_with = "values::address")]
     pub tunnel_listen: Option<SocketAddr>,
+    /// Where monitoring connects, over TCP.
+    pub metrics_listen: Option<OptionalAddress>,
     /// What runs the tunnel.
     pub tunnel: Option<TunnelChoice>,
     /// How log lines are written.

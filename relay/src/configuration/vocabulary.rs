@@ -8,7 +8,10 @@ use super::Fault;
 /// The keys of each section; those of the section without a name stand ahead
 /// of all headings.
 pub(super) const KEYS: [(&str, &[&str]); 3] = [
-    ("", &["listen", "tunnel_listen", "tunnel", "log"]),
+    (
+        "",
+        &["listen", "tunnel_listen", "metrics_listen", "tunnel", "log"],
+    ),
     (
         "certificate",
         &["certificate", "private_key", "self_signed", "names"],

@@ -13,6 +13,7 @@ mod configuring;
 mod enrolling;
 mod fake_box;
 mod http_camera;
+mod monitoring;
 mod program;
 mod running;
 mod url_cameras;

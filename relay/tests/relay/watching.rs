@@ -48,6 +48,7 @@ impl Running {
             plain_listen: None,
             trusted_proxies: Vec::new(),
             tunnel_listen: ([127, 0, 0, 1], udp_port).into(),
+            metrics_listen: None,
             tunnel: Choice::Only(Implementation::InProcess),
             certificate: Source::SelfSigned(Vec::new()),
             patience: Patience {

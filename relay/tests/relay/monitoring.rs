@@ -1,0 +1,141 @@
+//! What monitoring gets.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    process::{Command, Stdio},
+};
+
+use crate::{
+    PATIENCE, eventually,
+    fake_box::{FakeBox, picture},
+    program::{RunningRelay, State, free_udp_port},
+    viewer::Viewer,
+};
+
+/// What the port for monitoring answers to `request`, heads included.
+fn answer(port: u16, request: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn get(port: u16, path: &str) -> String {
+    answer(port, &format!("GET {path} HTTP/1.0\r\n\r\n"))
+}
+
+/// What Prometheus itself holds against `metrics`: what it cannot read, and
+/// names and types against its conventions.
+fn complaints(metrics: &str) -> String {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect(
+            "promtool is needed: it is in Debian's package prometheus, and scripts/test has it",
+        );
+    let mut stdin = promtool.stdin.take().unwrap();
+    stdin.write_all(metrics.as_bytes()).unwrap();
+    drop(stdin);
+    let output = promtool.wait_with_output().unwrap();
+    let told = [output.stdout, output.stderr].concat();
+    let told = String::from_utf8(told).unwrap();
+    assert_eq!(output.status.success(), told.is_empty(), "{told}");
+    told
+}
+
+fn start(state: &State, port: u16) -> (RunningRelay, u16, u16) {
+    let arguments = [
+        "--self-signed",
+        "--listen",
+        "127.0.0.1:0",
+        "--metrics-listen",
+        "127.0.0.1:0",
+    ];
+    let mut relay = RunningRelay::start_with(state, port, &arguments);
+    let line = relay.wait_for("metrics: http://localhost:");
+    let (_, metrics) = line.rsplit_once(':').unwrap();
+    let metrics = metrics.strip_suffix("/metrics").unwrap().parse().unwrap();
+    let viewers = relay.ready();
+    (relay, viewers, metrics)
+}
+
+#[test]
+fn prometheus_reads_the_metrics_and_finds_nothing_to_say_against_them() {
+    let state = State::new();
+    let port = free_udp_port();
+    let camera = FakeBox::start(&state.enrol("porch", port));
+    state.enrol("shed", port);
+    let _filming = camera.film(|number| picture(number, 1000));
+    let (relay, viewers, metrics) = start(&state, port);
+    let mut viewer = Viewer::watch(&state, viewers, "porch");
+    assert!(viewer.next().is_some());
+    let has = |line: &str| get(metrics, "/metrics").lines().any(|other| other == line);
+    eventually("the camera streams and is online", || {
+        has("pinhole_camera_pull_state{camera=\"porch\",state=\"streaming\"} 1")
+            && has("pinhole_camera_online{camera=\"porch\"} 1")
+    });
+    let answer = get(metrics, "/metrics");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("text/plain; version=0.0.4"), "{head}");
+    assert_eq!(complaints(body), "");
+    let value = |name: &str| -> f64 {
+        let samples = body.lines().filter_map(|line| line.strip_prefix(name));
+        let value = samples.filter_map(|rest| rest.strip_prefix(' ')).next();
+        value
+            .unwrap_or_else(|| panic!("no {name} in {body}"))
+            .parse()
+            .unwrap()
+    };
+    assert_eq!(value("pinhole_relay_cameras"), 2.0);
+    assert_eq!(value("pinhole_relay_connections"), 1.0);
+    assert_eq!(value("pinhole_camera_online{camera=\"shed\"}"), 0.0);
+    assert!(value("pinhole_camera_received_frames_total{camera=\"porch\"}") >= 1.0);
+    assert!(value("pinhole_camera_frame_age_seconds{camera=\"porch\"}") < 30.0);
+    assert!(!body.contains("pinhole_camera_frame_age_seconds{camera=\"shed\"}"));
+    assert!(value("process_resident_memory_bytes") > 1e6);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let ends = value("pinhole_relay_certificate_not_after_timestamp_seconds");
+    assert!(ends > now.unwrap().as_secs_f64());
+    drop(viewer);
+    relay.stop();
+}
+
+#[test]
+fn the_checker_of_the_test_before_can_complain() {
+    assert_ne!(complaints("pinhole_things 1\n"), "");
+    assert_ne!(complaints("{\n"), "");
+}
+
+#[test]
+fn monitoring_is_answered_within_bounds() {
+    let state = State::new();
+    let port = free_udp_port();
+    state.enrol("porch", port);
+    let (mut relay, _, metrics) = start(&state, port);
+    assert!(get(metrics, "/healthz").ends_with("\r\n\r\nok\n"));
+    assert!(get(metrics, "/porch").starts_with("HTTP/1.1 404"));
+    let posted = answer(metrics, "POST /metrics HTTP/1.0\r\n\r\n");
+    assert!(posted.starts_with("HTTP/1.1 405"), "{posted}");
+    // Not a byte more than is read, or the answer is lost in a reset.
+    let endless = format!("GET /{}", "a".repeat((8 << 10) - 5));
+    assert!(answer(metrics, &endless).starts_with("HTTP/1.1 431"));
+    let silent: Vec<_> = (0..20)
+        .map(|_| TcpStream::connect(("127.0.0.1", metrics)).unwrap())
+        .collect();
+    relay.wait_for("metrics: 16 connections are open");
+    drop(silent);
+    eventually("there is room again", || {
+        let stream = TcpStream::connect(("127.0.0.1", metrics));
+        let mut stream = stream.unwrap();
+        let mut answer = String::new();
+        let _ = stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n");
+        let _ = stream.read_to_string(&mut answer);
+        answer.ends_with("ok\n")
+    });
+}
