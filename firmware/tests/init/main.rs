@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod rehearsal;
+#[path = "../trace/mod.rs"]
+mod trace;
 
 mod camera_crashes;
 mod clock_floor;

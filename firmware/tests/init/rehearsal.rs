@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     io,
+    ops::Deref,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -19,6 +20,8 @@ use pinhole::{
     },
 };
 use tracing::Level;
+
+use crate::trace::Trace;
 
 /// When the image of these machines was built: 2026-11-22T18:00:00Z.
 pub(crate) const BUILD_TIME: u64 = 1_795_370_400;
@@ -67,8 +70,7 @@ pub(crate) struct Rehearsal {
     end: Duration,
     next_process: ProcessId,
     stopping: bool,
-    trace: Vec<String>,
-    traced_at: Duration,
+    trace: Trace,
     pettings: Vec<u64>,
     statuses: Vec<(u64, String)>,
     lights: Vec<String>,
@@ -113,8 +115,7 @@ impl Rehearsal {
             end: Duration::ZERO,
             next_process: 101,
             stopping: false,
-            trace: Vec::new(),
-            traced_at: Duration::ZERO,
+            trace: Trace::default(),
             pettings: Vec::new(),
             statuses: Vec::new(),
             lights: Vec::new(),
@@ -308,18 +309,13 @@ impl Rehearsal {
         if self.is_over() {
             return;
         }
-        if self.uptime != self.traced_at {
-            self.trace
-                .push(format!("-- {} s", self.uptime.as_secs_f64()));
-            self.traced_at = self.uptime;
-        }
-        self.trace.push(line);
+        self.trace.note(self.uptime, line);
     }
 }
 
 /// What came of a scenario.
 pub(crate) struct Played {
-    trace: Vec<String>,
+    trace: Trace,
     pub(crate) state: StatePartition,
     /// What the clock showed at the end, in seconds since 1970.
     pub(crate) clock: u64,
@@ -331,43 +327,11 @@ pub(crate) struct Played {
     pub(crate) lights: Vec<String>,
 }
 
-impl Played {
-    /// The whole trace is this.
-    #[track_caller]
-    pub(crate) fn expect(&self, expected: &str) {
-        self.compare(&self.trace, expected);
-    }
+impl Deref for Played {
+    type Target = Trace;
 
-    /// The trace from the first line with these words on, without that line.
-    #[track_caller]
-    pub(crate) fn expect_after(&self, words: &str, expected: &str) {
-        let place = self.trace.iter().position(|line| line.contains(words));
-        let Some(place) = place else {
-            panic!("no {words:?} in\n{}", self.trace.join("\n"));
-        };
-        self.compare(&self.trace[place + 1..], expected);
-    }
-
-    /// The lines of the trace with any of these words.
-    #[track_caller]
-    pub(crate) fn expect_with(&self, words: &[&str], expected: &str) {
-        let chosen: Vec<String> = self
-            .trace
-            .iter()
-            .filter(|line| words.iter().any(|words| line.contains(words)))
-            .cloned()
-            .collect();
-        self.compare(&chosen, expected);
-    }
-
-    #[track_caller]
-    fn compare(&self, trace: &[String], expected: &str) {
-        let expected: Vec<&str> = expected
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect();
-        assert_eq!(trace.join("\n"), expected.join("\n"));
+    fn deref(&self) -> &Trace {
+        &self.trace
     }
 }
 

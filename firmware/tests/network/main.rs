@@ -7,6 +7,8 @@
 
 mod laboratory;
 mod rehearsal;
+#[path = "../trace/mod.rs"]
+mod trace;
 
 mod cable;
 mod cable_and_wifi;

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Deref,
     time::Duration,
 };
 
@@ -16,6 +17,8 @@ use pinhole::{
         station,
     },
 };
+
+use crate::trace::Trace;
 
 /// The interfaces of these machines.
 pub(crate) const ETH0: Index = 2;
@@ -184,55 +187,21 @@ pub(crate) fn ended(index: Index, program: Program) -> Event {
 pub(crate) struct Played {
     names: BTreeMap<Index, String>,
     processes: u32,
-    trace: Vec<String>,
-    traced_at: Duration,
+    trace: Trace,
+}
+
+impl Deref for Played {
+    type Target = Trace;
+
+    fn deref(&self) -> &Trace {
+        &self.trace
+    }
 }
 
 impl Played {
-    /// The whole trace is this.
-    #[track_caller]
-    pub(crate) fn expect(&self, expected: &str) {
-        self.compare(&self.trace, expected);
-    }
-
-    /// The trace from the first line with these words on, without that line.
-    #[track_caller]
-    pub(crate) fn expect_after(&self, words: &str, expected: &str) {
-        let place = self.trace.iter().position(|line| line.contains(words));
-        let Some(place) = place else {
-            panic!("no {words:?} in\n{}", self.trace.join("\n"));
-        };
-        self.compare(&self.trace[place + 1..], expected);
-    }
-
-    /// The lines of the trace with any of these words.
-    #[track_caller]
-    pub(crate) fn expect_with(&self, words: &[&str], expected: &str) {
-        let chosen: Vec<String> = self
-            .trace
-            .iter()
-            .filter(|line| words.iter().any(|words| line.contains(words)))
-            .cloned()
-            .collect();
-        self.compare(&chosen, expected);
-    }
-
-    #[track_caller]
-    fn compare(&self, trace: &[String], expected: &str) {
-        let expected: Vec<&str> = expected
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect();
-        assert_eq!(trace.join("\n"), expected.join("\n"));
-    }
-
     fn note(&mut self, now: Duration, action: &Action) {
-        if now != self.traced_at {
-            self.trace.push(format!("-- {} s", now.as_secs_f64()));
-            self.traced_at = now;
-        }
-        self.trace.push(self.line(action));
+        let line = self.line(action);
+        self.trace.note(now, line);
     }
 
     fn line(&self, action: &Action) -> String {
