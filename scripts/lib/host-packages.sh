@@ -21,7 +21,7 @@ packages_to() {
     'build the card image')
         echo cpio dosfstools genimage kmod mtools squashfs-tools
         # For kernel, U-Boot, busybox and wpa_supplicant.
-        echo bc bison bzip2 dpkg-dev flex make xz-utils
+        echo bc bison bzip2 dpkg-dev flex make xxd xz-utils
         # A host that is arm64 links for the box with its own gcc.
         [ "$host_arch" = arm64 ] || echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross
         ;;
