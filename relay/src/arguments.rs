@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use pinhole_link::{CameraName, enrolment::Endpoint, tunnel::Choice};
 use pinhole_relay::{
     camera_url::CameraUrl,
-    certificate::{self, Source},
+    certificate::{self, Acme, Source, acme::Directory},
     configuration::{
         CertificateKeys, Configuration, ConfigurationError, LogFormat, OptionalAddress,
         TunnelChoice,
@@ -127,6 +127,26 @@ struct Certificate {
     /// Make a certificate that browsers warn of, for trying things out
     #[arg(long, conflicts_with_all = ["certificate", "private_key"])]
     self_signed: bool,
+
+    /// Order a certificate for these names and renew it, by ACME; whoever does
+    /// so agrees to the authority's terms. The names must lead to this host's
+    /// port 443
+    #[arg(long, value_name = "NAME", num_args = 1..,
+        conflicts_with_all = ["certificate", "private_key", "self_signed"])]
+    acme: Vec<String>,
+
+    /// An e-mail address at which the authority may write of trouble
+    #[arg(long, value_name = "ADDRESS", requires = "acme")]
+    acme_contact: Option<String>,
+
+    /// The authority: production or staging for Let's Encrypt's, or the URL of
+    /// its ACME directory [default: production]
+    #[arg(long, value_name = "URL", requires = "acme")]
+    acme_directory: Option<Directory>,
+
+    /// More roots to trust when speaking to the authority, a PEM file
+    #[arg(long, value_name = "FILE", requires = "acme")]
+    acme_root: Option<PathBuf>,
 }
 
 /// A user without a home, and no directory named.
@@ -137,7 +157,7 @@ pub(crate) struct NoState;
 /// Neither the flags nor the configuration file name a certificate.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "there is no certificate to serve with: use --certificate FILE and --private-key FILE, \
+    "there is no certificate to serve with: use --acme NAME, --certificate FILE and --private-key FILE, \
      --self-signed for trying things out, or [certificate] in the configuration file"
 )]
 pub(crate) struct NoCertificate;
@@ -176,7 +196,13 @@ impl Run {
             certificate: self.certificate.certificate,
             private_key: self.certificate.private_key,
             self_signed: self.certificate.self_signed,
-            names: self.name,
+            names: match self.certificate.acme.is_empty() {
+                true => self.name,
+                false => self.certificate.acme,
+            },
+            contact: self.certificate.acme_contact,
+            directory: self.certificate.acme_directory,
+            root: self.certificate.acme_root,
         };
         let source = source(flags).or_else(|| source(configuration.certificate));
         Ok(Settings {
@@ -202,6 +228,13 @@ fn source(keys: CertificateKeys) -> Option<Source> {
             private_key,
         })),
         // No other pair gets here.
-        _ => keys.self_signed.then_some(Source::SelfSigned(keys.names)),
+        _ if keys.self_signed => Some(Source::SelfSigned(keys.names)),
+        _ if keys.names.is_empty() => None,
+        _ => Some(Source::Acme(Acme {
+            names: keys.names,
+            contact: keys.contact,
+            directory: keys.directory.unwrap_or_default(),
+            root: keys.root,
+        })),
     }
 }

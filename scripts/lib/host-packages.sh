@@ -28,7 +28,7 @@ packages_to() {
     'build the yardsticks') echo e2fsprogs ;;
     'run the box') echo qemu-system-arm ;;
     'watch as viewers do') echo chromium ffmpeg ;;
-    'test the relay and its tunnel') echo curl iproute2 wireguard-go ;;
+    'test the relay and its tunnel') echo curl iproute2 pebble wireguard-go ;;
     "test the box's network") echo busybox iproute2 radvd ;;
     'check the scripts') echo shellcheck xz-utils zstd ;;
     esac

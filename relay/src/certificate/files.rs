@@ -205,7 +205,7 @@ mod tests {
         fs::write(&files.certificate, &old.0).unwrap();
         fs::write(&files.private_key, &old.1).unwrap();
         let (contents, pair) = files.load().unwrap();
-        let served = Served::new(pair);
+        let served = Served::new(pair, false);
         let mut follower = Follower::new(files.clone(), Arc::clone(&served), contents);
         let start = Instant::now();
         fs::write(&files.certificate, &new.0).unwrap();

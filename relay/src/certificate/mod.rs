@@ -1,10 +1,12 @@
-//! The certificate that viewers see: from files, or self-signed.
+//! The certificate that viewers see: from an ACME authority, from files, or
+//! self-signed.
 //!
 //! Whatever it comes from, it is kept in good order while the relay runs:
-//! made anew, or read again when its files change. What is
+//! renewed by the relay itself, or read again when its files change. What is
 //! served is replaced in one step ([`Served`]); there is no moment without a
 //! certificate.
 
+pub mod acme;
 mod files;
 mod leaf;
 mod pair;
@@ -17,13 +19,14 @@ use rustls::ServerConfig;
 use tracing::info;
 
 use crate::state::{StateDirectory, StateError};
+pub use acme::Acme;
 pub use files::Files;
 use files::Follower;
 pub use leaf::Leaf;
 use pair::PairError;
 use self_signed::SelfSigned;
 pub use self_signed::{SELF_SIGNED_CERTIFICATE, SELF_SIGNED_KEY};
-pub use served::{Served, Status};
+pub use served::{ACME_TLS, Served, Status};
 
 /// Where the certificate comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub enum Source {
     Files(Files),
     /// Made by this program, for this machine's own names and these.
     SelfSigned(Vec<String>),
+    /// Ordered from an authority.
+    Acme(Acme),
 }
 
 /// Why there is no certificate to serve with.
@@ -64,6 +69,11 @@ pub enum CertificateError {
     /// A name that no certificate can bear.
     #[error("--name {0:?} is neither a host name nor an address")]
     Name(String),
+    /// A name that no authority issues for by TLS-ALPN-01.
+    #[error(
+        "--acme {0:?} is not a host name: an authority issues for names such as cam.example.org, not for addresses or names with *"
+    )]
+    AcmeName(String),
     /// No certificate could be made.
     #[error("cannot make a self-signed certificate: {0}")]
     Make(#[from] rcgen::Error),
@@ -105,6 +115,7 @@ pub struct Certificate {
 enum Keeper {
     Files(Follower),
     SelfSigned(SelfSigned),
+    Acme(acme::Keeper),
 }
 
 impl Certificate {
@@ -116,14 +127,18 @@ impl Certificate {
         let (served, keeper) = match source {
             Source::Files(files) => {
                 let (contents, pair) = files.load()?;
-                let served = Served::new(pair);
+                let served = Served::new(pair, false);
                 let follower = Follower::new(files, Arc::clone(&served), contents);
                 (served, Keeper::Files(follower))
             }
             Source::SelfSigned(names) => {
                 let keeper = SelfSigned::new(names, state.clone());
-                let served = Served::new(keeper.kept_or_new()?);
+                let served = Served::new(keeper.kept_or_new()?, false);
                 (served, Keeper::SelfSigned(keeper))
+            }
+            Source::Acme(settings) => {
+                let keeper = acme::Keeper::new(settings, state)?;
+                (keeper.stored_or_placeholder()?, Keeper::Acme(keeper))
             }
         };
         if let Some(not_after) = served.status().not_after {
@@ -133,7 +148,7 @@ impl Certificate {
                 served.leaf().names.join(", ")
             );
         }
-        let tls = served.tls_config()?;
+        let tls = served.tls_config(matches!(keeper, Keeper::Acme(_)))?;
         Ok(Self {
             served,
             tls,
@@ -156,6 +171,7 @@ impl Certificate {
         match self.keeper {
             Keeper::Files(follower) => follower.follow().await,
             Keeper::SelfSigned(keeper) => keeper.keep(&self.served).await,
+            Keeper::Acme(keeper) => keeper.keep(&self.served).await,
         }
     }
 }

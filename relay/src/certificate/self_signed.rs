@@ -9,6 +9,7 @@ use std::{
 };
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
+use rustls_pki_types::PrivateKeyDer;
 use smol::Timer;
 use tracing::{info, warn};
 
@@ -117,6 +118,15 @@ impl SelfSigned {
             .state
             .replace(&lock, SELF_SIGNED_CERTIFICATE, 0o644, &text)?)
     }
+}
+
+/// A certificate for `names` that is not kept and only says, in the name of its
+/// owner, that there is none yet.
+pub(super) fn placeholder(names: &[String]) -> Result<Pair, CertificateError> {
+    let (certificate, key) = sign(names, "pinhole-relay waits for its certificate", 7 * DAY)?;
+    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    let pair = Pair::new(vec![certificate.der().clone()], key);
+    Ok(pair.map_err(|error| rustls::Error::General(error.to_string()))?)
 }
 
 fn sign(

@@ -1,6 +1,7 @@
 //! Which certificate a client gets.
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::SystemTime,
@@ -15,6 +16,10 @@ use rustls::{
 
 use super::{leaf::Leaf, pair::Pair};
 
+/// The protocol by which an authority asks for the answer to its challenge
+/// (RFC 8737 section 6.2).
+pub const ACME_TLS: &[u8] = b"acme-tls/1";
+
 /// The one protocol that viewers speak.
 const HTTP: &[u8] = b"http/1.1";
 
@@ -24,7 +29,11 @@ pub struct Served(RwLock<Inner>);
 
 struct Inner {
     pair: Pair,
+    /// Whether it only says that there is none yet.
+    is_placeholder: bool,
     last_error: Option<String>,
+    /// The answers to an authority's challenges, by the name in question.
+    challenges: HashMap<String, Arc<CertifiedKey>>,
 }
 
 /// How things are with the certificate.
@@ -39,10 +48,12 @@ pub struct Status {
 
 impl Served {
     /// Serves `pair`.
-    pub(super) fn new(pair: Pair) -> Arc<Self> {
+    pub(super) fn new(pair: Pair, is_placeholder: bool) -> Arc<Self> {
         Arc::new(Self(RwLock::new(Inner {
             pair,
+            is_placeholder,
             last_error: None,
+            challenges: HashMap::new(),
         })))
     }
 
@@ -50,7 +61,7 @@ impl Served {
     pub fn status(&self) -> Status {
         let inner = self.read();
         Status {
-            not_after: Some(inner.pair.leaf.not_after),
+            not_after: (!inner.is_placeholder).then_some(inner.pair.leaf.not_after),
             last_error: inner.last_error.clone(),
         }
     }
@@ -60,10 +71,16 @@ impl Served {
         self.read().pair.leaf.clone()
     }
 
+    /// Whether what is served only says that there is no certificate yet.
+    pub(super) fn is_placeholder(&self) -> bool {
+        self.read().is_placeholder
+    }
+
     /// Serves `pair` from now on, which is what was wanted.
     pub(super) fn replace(&self, pair: Pair) {
         let mut inner = self.write();
         inner.pair = pair;
+        inner.is_placeholder = false;
         inner.last_error = None;
     }
 
@@ -72,8 +89,22 @@ impl Served {
         self.write().last_error = error;
     }
 
-    /// The TLS configuration of the viewers' port: TLS 1.2 and 1.3, HTTP/1.1.
-    pub(super) fn tls_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, rustls::Error> {
+    /// Answers the challenge for `name` with this certificate.
+    pub(super) fn set_challenge(&self, name: String, answer: CertifiedKey) {
+        self.write().challenges.insert(name, Arc::new(answer));
+    }
+
+    /// Answers no challenge any more.
+    pub(super) fn clear_challenges(&self) {
+        self.write().challenges.clear();
+    }
+
+    /// The TLS configuration of the viewers' port: TLS 1.2 and 1.3, HTTP/1.1,
+    /// and where an authority will ask, its protocol.
+    pub(super) fn tls_config(
+        self: &Arc<Self>,
+        answers_challenges: bool,
+    ) -> Result<Arc<ServerConfig>, rustls::Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -84,6 +115,9 @@ impl Served {
         config.ticketer = aws_lc_rs::Ticketer::new()?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.alpn_protocols = vec![HTTP.to_vec()];
+        if answers_challenges {
+            config.alpn_protocols.push(ACME_TLS.to_vec());
+        }
         Ok(Arc::new(config))
     }
 
@@ -99,8 +133,15 @@ impl Served {
 }
 
 impl ResolvesServerCert for Served {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.read().pair.certified_key))
+    fn resolve(&self, client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let inner = self.read();
+        // An authority offers its protocol and no other (RFC 8737 section 3).
+        let mut offered = client_hello.alpn().into_iter().flatten();
+        if offered.next() == Some(ACME_TLS) && offered.next().is_none() {
+            let name = client_hello.server_name()?.to_ascii_lowercase();
+            return inner.challenges.get(&name).cloned();
+        }
+        Some(Arc::clone(&inner.pair.certified_key))
     }
 }
 

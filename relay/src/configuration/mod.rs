@@ -19,7 +19,7 @@ use std::{
 use serde::Deserialize;
 use toml::{Spanned, de::DeTable};
 
-use crate::limits::Limits;
+use crate::{certificate::acme::Directory, limits::Limits};
 
 pub use values::{LogFormat, OptionalAddress, TunnelChoice};
 pub(crate) use values::{count, head_bytes, time};
@@ -62,8 +62,15 @@ pub struct CertificateKeys {
     pub private_key: Option<PathBuf>,
     /// Whether one is to be made that browsers warn of.
     pub self_signed: bool,
-    /// The names that the certificate is for.
+    /// The names that the certificate is for: one that is made, else one that
+    /// is ordered from an authority.
     pub names: Vec<String>,
+    /// An e-mail address at which the authority may write of trouble.
+    pub contact: Option<String>,
+    /// The authority.
+    pub directory: Option<Directory>,
+    /// More roots to trust when speaking to the authority, a PEM file.
+    pub root: Option<PathBuf>,
 }
 
 /// Why a file cannot be gone by. The text names file, line and remedy.
@@ -141,7 +148,7 @@ impl Configuration {
     fn resolve_paths(&mut self, file: &Path) {
         let folder = file.parent().unwrap_or(Path::new(""));
         let keys = &mut self.certificate;
-        for path in [&mut keys.certificate, &mut keys.private_key] {
+        for path in [&mut keys.certificate, &mut keys.private_key, &mut keys.root] {
             *path = path.as_ref().map(|path| folder.join(path));
         }
     }

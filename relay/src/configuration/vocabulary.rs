@@ -14,7 +14,15 @@ pub(super) const KEYS: [(&str, &[&str]); 3] = [
     ),
     (
         "certificate",
-        &["certificate", "private_key", "self_signed", "names"],
+        &[
+            "certificate",
+            "private_key",
+            "self_signed",
+            "names",
+            "contact",
+            "directory",
+            "root",
+        ],
     ),
     (
         "limits",

@@ -16,6 +16,8 @@ use smol::{
 };
 use socket2::{SockRef, TcpKeepalive};
 
+use crate::certificate::ACME_TLS;
+
 /// A client that takes nothing of what was sent for this long is gone
 /// (`TCP_USER_TIMEOUT`, tcp(7)).
 const USER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -40,7 +42,8 @@ pub(super) enum ClientStream {
 }
 
 /// Makes the TLS handshake. `None` for a client that speaks plain HTTP, which
-/// gets an answer that says so.
+/// gets an answer that says so, and for an authority, for which the certificate
+/// is all (RFC 8737 section 3).
 pub(super) async fn accept(
     tls: &TlsAcceptor,
     mut stream: Async<TcpStream>,
@@ -57,6 +60,10 @@ pub(super) async fn accept(
         return Ok(None);
     }
     let stream = tls.accept(stream).await?;
+    // An authority that asks for the answer to its challenge has it by now.
+    if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS) {
+        return Ok(None);
+    }
     Ok(Some(ClientStream::Tls(Box::new(stream))))
 }
 

@@ -2,9 +2,19 @@
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    sync::Arc,
 };
+
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned,
+    crypto::aws_lc_rs,
+    version::{TLS12, TLS13},
+};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 
 use crate::{
     eventually,
@@ -74,6 +84,41 @@ fn certificate_files_are_served() {
     let kept = server.state.path().join("self-signed.crt");
     fs::copy(server.file("c.pem"), kept).unwrap();
     assert!(text(&server.state, server.port, "/").contains("porch"));
+}
+
+/// Whether a client that connects with `config` takes up a session that it had.
+fn resumes(config: &Arc<ClientConfig>, port: u16) -> bool {
+    let name = ServerName::try_from("localhost").unwrap();
+    let client = ClientConnection::new(Arc::clone(config), name).unwrap();
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut stream = StreamOwned::new(client, stream);
+    let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).unwrap();
+    stream.read_to_end(&mut Vec::new()).unwrap();
+    stream.conn.handshake_kind() == Some(HandshakeKind::Resumed)
+}
+
+#[test]
+fn sessions_are_resumed_in_both_versions_of_tls() {
+    let (certificate, key) = certificate();
+    let server = Server::start(|state| {
+        fs::write(state.beside("c.pem"), &certificate).unwrap();
+        fs::write(state.beside("k.pem"), &key).unwrap();
+    });
+    for version in [&TLS12, &TLS13] {
+        let mut roots = RootCertStore::empty();
+        let root = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+        roots.add(root).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let config = Arc::new(config);
+        assert!(!resumes(&config, server.port));
+        assert!(resumes(&config, server.port), "{version:?}");
+    }
 }
 
 #[test]

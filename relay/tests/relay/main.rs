@@ -7,6 +7,8 @@
     reason = "all of this is test, also what is in no #[test] function"
 )]
 
+mod acme;
+mod authority;
 mod certificates;
 mod clock;
 mod configuring;

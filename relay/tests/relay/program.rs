@@ -156,6 +156,11 @@ impl RunningRelay {
         }
     }
 
+    /// Whether a line that was waited for or passed over contains `wanted`.
+    pub(crate) fn saw(&self, wanted: &str) -> bool {
+        self.seen.iter().any(|line| line.contains(wanted))
+    }
+
     /// The viewers' port, once it is served.
     pub(crate) fn ready(&mut self) -> u16 {
         let line = self.wait_for("ready: https://localhost:");
