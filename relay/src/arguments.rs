@@ -37,9 +37,15 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Serve the cameras
     Run(Run),
-    /// Add, list and remove cameras; a running relay takes changes in seconds
+    /// Add, list, change and remove cameras; a running relay takes changes in seconds
     #[command(subcommand)]
     Camera(CameraCommand),
+    /// Show how the cameras of the running relay are
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -52,25 +58,55 @@ pub(crate) enum CameraCommand {
 
         /// Where the camera's MJPEG stream is, for one that is no pinhole box:
         /// http://USER:PASSWORD@HOST:PORT/PATH
-        #[arg(long, value_name = "URL", conflicts_with_all = ["endpoint", "output"])]
+        #[arg(long, value_name = "URL", conflicts_with_all = ["endpoint", "output", "qr"])]
         url: Option<CameraUrl>,
 
         /// Where boxes reach this relay over UDP; remembered for the next camera
         #[arg(long, value_name = "HOST:PORT")]
         endpoint: Option<Endpoint>,
 
-        /// Where to write the enrolment, - for standard output
-        /// [default: NAME.pinhole.toml]
-        #[arg(long, value_name = "FILE")]
-        output: Option<PathBuf>,
+        #[command(flatten)]
+        handing: Handing,
     },
-    /// List the cameras: name, and address in the tunnel and public key or URL
+    /// Give a camera's box a new key and write its new enrolment; with the old
+    /// one it is let in no more
+    Rotate {
+        /// The camera's name
+        name: CameraName,
+
+        /// Where boxes reach this relay over UDP; remembered for the next camera
+        #[arg(long, value_name = "HOST:PORT")]
+        endpoint: Option<Endpoint>,
+
+        #[command(flatten)]
+        handing: Handing,
+    },
+    /// List the cameras: name, address in the tunnel and public key or URL, and
+    /// state
     List,
+    /// Show all that is known of a camera
+    Show {
+        /// The camera's name
+        name: CameraName,
+    },
     /// Remove a camera, so that its box is let in no more
     Remove {
         /// The camera's name
         name: CameraName,
     },
+}
+
+/// How an enrolment is handed out.
+#[derive(Debug, Args)]
+pub(crate) struct Handing {
+    /// Where to write the enrolment, - for standard output
+    /// [default: NAME.pinhole.toml]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Print the enrolment as a QR code as well, which a terminal always gets
+    #[arg(long)]
+    pub(crate) qr: bool,
 }
 
 #[derive(Debug, Args)]

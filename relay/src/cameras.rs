@@ -52,6 +52,8 @@ pub struct Cameras {
     /// Opened as soon as the registry has a relay in it.
     tunnel: OnceLock<Tunnel>,
     patience: Patience,
+    /// Most cameras that are served.
+    most: usize,
     /// Where boxes were before this relay was started.
     last_seen: Endpoints,
     endpoints_file: EndpointsFile,
@@ -94,12 +96,13 @@ struct Enrolled {
 }
 
 impl Cameras {
-    /// No cameras yet. Their pulls will run on `executor`; where their boxes
+    /// No cameras yet, and never more than `most`. Their pulls will run on `executor`; where their boxes
     /// are is kept in `state`.
     pub fn new(
         executor: &Arc<Executor<'static>>,
         tunnel_plan: TunnelPlan,
         patience: Patience,
+        most: usize,
         state: &StateDirectory,
     ) -> Self {
         let (endpoints_file, last_seen) = EndpointsFile::open(state);
@@ -111,6 +114,7 @@ impl Cameras {
             tunnel_plan,
             tunnel: OnceLock::new(),
             patience,
+            most,
             last_seen,
             endpoints_file,
             enrolled: RwLock::default(),
@@ -160,6 +164,13 @@ impl Cameras {
         }
         for (name, entry) in &registry.cameras {
             if enrolled.contains_key(name) {
+                continue;
+            }
+            if enrolled.len() >= self.most {
+                warn!(
+                    "camera {name}: not served, because {} others are, and [limits] allows no more cameras",
+                    self.most
+                );
                 continue;
             }
             let Some(executor) = self.executor.upgrade() else {
@@ -395,7 +406,7 @@ mod tests {
             choice: Choice::Only(Implementation::InProcess),
         };
         let executor = Arc::new(Executor::new());
-        let cameras = Cameras::new(&executor, tunnel, Patience::default(), &state);
+        let cameras = Cameras::new(&executor, tunnel, Patience::default(), 1, &state);
         // A directory cannot be read as a file, whoever tries.
         fs::create_dir(&path).unwrap();
         assert_eq!(cameras.look(&state, None), None);
@@ -408,9 +419,14 @@ mod tests {
             "[relay]\npublic_key = \"{public_key}\"\naddress = \"fd00::1\"\n\
              [camera.porch]\npublic_key = \"{camera}\"\naddress = \"fd00::2\"\n"
         );
-        fs::write(&path, registry).unwrap();
+        fs::write(&path, &registry).unwrap();
         let taken_in = cameras.look(&state, damaged);
         assert!(taken_in.is_some() && taken_in != damaged);
+        assert_eq!(cameras.all().len(), 1);
+        // One more than is allowed.
+        let yard = "[camera.yard]\nurl = \"http://192.0.2.1/\"\n";
+        fs::write(&path, registry + yard).unwrap();
+        let taken_in = cameras.look(&state, taken_in);
         assert_eq!(cameras.all().len(), 1);
         fs::remove_file(&path).unwrap();
         assert_eq!(cameras.look(&state, taken_in), None);

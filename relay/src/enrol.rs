@@ -1,4 +1,4 @@
-//! Enrolling cameras: `pinhole-relay camera add`, `list` and `remove`.
+//! Enrolling cameras: `pinhole-relay camera add`, `rotate` and `remove`.
 
 use std::{
     fs::{self, File},
@@ -15,8 +15,10 @@ use pinhole_link::{
 
 use crate::{
     camera_url::CameraUrl,
-    registry::{self, BoxEntry, CameraEntry, Document, REGISTRY_FILE, RegistryError, Source},
-    state::{StateDirectory, StateError},
+    registry::{
+        self, BoxEntry, CameraEntry, Document, REGISTRY_FILE, RegistryError, RelayEntry, Source,
+    },
+    state::{StateDirectory, StateError, StateLock},
 };
 
 /// Where an enrolment goes.
@@ -36,9 +38,17 @@ pub enum EnrolError {
     Registry(#[from] RegistryError),
     /// The name is taken.
     #[error(
-        "there is a camera {0} already: choose another name, or run `pinhole-relay camera remove {0}` first"
+        "there is a camera {0} already: choose another name, or run `pinhole-relay camera remove {0}` first; `pinhole-relay camera rotate {0}` gives its box a new key"
     )]
     Taken(CameraName),
+    /// There are as many as there may be.
+    #[error(
+        "there are {0} cameras, and no more are allowed: raise cameras in [limits] of the relay's configuration"
+    )]
+    TooMany(usize),
+    /// It has no key to be changed.
+    #[error("camera {0} is no box: it has a URL, and no key")]
+    NoBox(CameraName),
     /// There is no such camera.
     #[error("there is no camera {name} in {}; `pinhole-relay camera list` shows all", path.display())]
     Unknown {
@@ -72,7 +82,7 @@ impl From<StateError> for EnrolError {
 }
 
 /// Enrols a camera's box: draws its key and address, hands the enrolment out,
-/// and records the public half. Returns the box's address.
+/// and records the public half.
 ///
 /// The first box of a relay makes the relay's own key and network too.
 ///
@@ -82,57 +92,150 @@ pub fn add(
     state: &StateDirectory,
     name: &CameraName,
     endpoint: Option<Endpoint>,
+    most: usize,
     output: &Output,
-) -> Result<Ipv6Addr, EnrolError> {
+) -> Result<Enrolment, EnrolError> {
     let lock = state.lock()?;
-    let mut document = open_for(state, name)?;
+    let mut document = open_for(state, name, most)?;
     let (relay, relay_key) = document.relay_or_new(state, endpoint)?;
-    let relay = RelayPeer {
-        endpoint: relay.endpoint.ok_or(EnrolError::NoEndpoint)?,
-        public_key: relay.public_key,
-        address: relay.address,
-    };
-    let enrolment = Enrolment {
-        camera: name.clone(),
-        private_key: PrivateKey::generate().map_err(RegistryError::from)?,
-        address: document.registry().next_free_address(relay.address),
-        relay,
-    };
+    let address = document.registry().next_free_address(relay.address);
+    let enrolment = enrolment(name, address, relay)?;
     let entry = CameraEntry {
         source: Source::Box(BoxEntry {
             public_key: enrolment.private_key.public_key(),
             address: enrolment.address,
         }),
     };
-    document.insert(name.clone(), entry.clone());
-    let record = || {
-        registry::write_new_key(state, &lock, &relay_key)
-            .and_then(|()| document.write(state, &lock))
+    document.insert(name.clone(), entry);
+    let added = Change {
+        state,
+        lock,
+        document,
+        relay_key,
     };
-    let text = as_file(&enrolment);
-    match output {
-        // The enrolment goes out first: one that is in no registry opens
-        // nothing, but a key that is in the registry alone could never be used.
-        Output::File(path) => {
-            write_new(path, &text)?;
-            if let Err(error) = record() {
-                // The error that led here is the one to tell.
-                let _ = fs::remove_file(path);
-                return Err(error.into());
+    added.hand_out(&enrolment, output, |document| {
+        document.remove(name);
+    })?;
+    Ok(enrolment)
+}
+
+/// Draws a new key for a camera's box and hands the new enrolment out. The
+/// name, the address and all else stay; the box is let in with the new key
+/// alone.
+///
+/// # Errors
+/// See [`EnrolError`].
+pub fn rotate(
+    state: &StateDirectory,
+    name: &CameraName,
+    endpoint: Option<Endpoint>,
+    output: &Output,
+) -> Result<Enrolment, EnrolError> {
+    let (lock, mut document) = open_with(state, name)?;
+    let Source::Box(before) = document.registry().cameras[name].source.clone() else {
+        return Err(EnrolError::NoBox(name.clone()));
+    };
+    let (relay, relay_key) = document.relay_or_new(state, endpoint)?;
+    let enrolment = enrolment(name, before.address, relay)?;
+    document.set_public_key(name, enrolment.private_key.public_key());
+    let rotated = Change {
+        state,
+        lock,
+        document,
+        relay_key,
+    };
+    rotated.hand_out(&enrolment, output, |document| {
+        document.set_public_key(name, before.public_key);
+    })?;
+    Ok(enrolment)
+}
+
+/// An enrolment with a key that was never used.
+fn enrolment(
+    name: &CameraName,
+    address: Ipv6Addr,
+    relay: RelayEntry,
+) -> Result<Enrolment, EnrolError> {
+    Ok(Enrolment {
+        camera: name.clone(),
+        private_key: PrivateKey::generate().map_err(RegistryError::from)?,
+        address,
+        relay: RelayPeer {
+            endpoint: relay.endpoint.ok_or(EnrolError::NoEndpoint)?,
+            public_key: relay.public_key,
+            address: relay.address,
+        },
+    })
+}
+
+/// A registry with a box's new key in it, before it is written.
+struct Change<'state> {
+    state: &'state StateDirectory,
+    lock: StateLock,
+    document: Document,
+    relay_key: PrivateKey,
+}
+
+impl Change<'_> {
+    /// Writes the registry and hands the enrolment out: both, or, with the help
+    /// of `take_back`, neither.
+    fn hand_out(
+        self,
+        enrolment: &Enrolment,
+        output: &Output,
+        take_back: impl FnOnce(&mut Document),
+    ) -> Result<(), EnrolError> {
+        let text = as_file(enrolment);
+        match output {
+            // The enrolment goes out first: one that is in no registry opens
+            // nothing, but a key that is in the registry alone could never be
+            // used.
+            Output::File(path) => {
+                write_new(path, &text)?;
+                if let Err(error) = self.record() {
+                    // The error that led here is the one to tell.
+                    let _ = fs::remove_file(path);
+                    return Err(error.into());
+                }
+            }
+            // Whoever reads it may take for ever, and must not keep others from
+            // the registry meanwhile.
+            Output::Stdout => {
+                self.record()?;
+                let state = self.state;
+                drop(self);
+                if let Err(error) = print(&text) {
+                    undo(state, enrolment, take_back)?;
+                    return Err(error);
+                }
             }
         }
-        // Whoever reads it may take for ever, and must not keep others from
-        // the registry meanwhile.
-        Output::Stdout => {
-            record()?;
-            drop(lock);
-            if let Err(error) = print(&text) {
-                take_back(state, name, &entry)?;
-                return Err(error);
-            }
-        }
+        Ok(())
     }
-    Ok(enrolment.address)
+
+    fn record(&self) -> Result<(), StateError> {
+        registry::write_new_key(self.state, &self.lock, &self.relay_key)?;
+        self.document.write(self.state, &self.lock)
+    }
+}
+
+/// Takes a change back, if the camera is still as the enrolment says.
+fn undo(
+    state: &StateDirectory,
+    enrolment: &Enrolment,
+    take_back: impl FnOnce(&mut Document),
+) -> Result<(), EnrolError> {
+    let lock = state.lock()?;
+    let Some(mut document) = Document::read(state)? else {
+        return Ok(());
+    };
+    let entry = document.registry().cameras.get(&enrolment.camera);
+    let key = entry.and_then(|entry| Some(entry.source.as_box()?.public_key));
+    if key == Some(enrolment.private_key.public_key()) {
+        take_back(&mut document);
+        document.write(state, &lock)?;
+    }
+    Ok(())
 }
 
 /// Adds a camera that is no box: any that sends MJPEG over HTTP.
@@ -143,37 +246,31 @@ pub fn add_url(
     state: &StateDirectory,
     name: &CameraName,
     url: CameraUrl,
+    most: usize,
 ) -> Result<(), EnrolError> {
     let lock = state.lock()?;
-    let mut document = open_for(state, name)?;
+    let mut document = open_for(state, name, most)?;
     let source = Source::Url(url);
     document.insert(name.clone(), CameraEntry { source });
     Ok(document.write(state, &lock)?)
 }
 
-/// The registry, to add a camera of that name to it.
-fn open_for(state: &StateDirectory, name: &CameraName) -> Result<Document, EnrolError> {
-    let document = Document::open_or_new(state)?;
-    match document.registry().cameras.contains_key(name) {
-        true => Err(EnrolError::Taken(name.clone())),
-        false => Ok(document),
-    }
-}
-
-/// Removes the camera that was added, if it is still that one.
-fn take_back(
+/// The registry, to add a camera of that name to it, if that makes no more than
+/// `most`.
+fn open_for(
     state: &StateDirectory,
     name: &CameraName,
-    added: &CameraEntry,
-) -> Result<(), EnrolError> {
-    let lock = state.lock()?;
-    if let Some(mut document) = Document::read(state)?
-        && document.registry().cameras.get(name) == Some(added)
-    {
-        document.remove(name);
-        document.write(state, &lock)?;
+    most: usize,
+) -> Result<Document, EnrolError> {
+    let document = Document::open_or_new(state)?;
+    let cameras = &document.registry().cameras;
+    if cameras.contains_key(name) {
+        return Err(EnrolError::Taken(name.clone()));
     }
-    Ok(())
+    match cameras.len() >= most {
+        true => Err(EnrolError::TooMany(cameras.len())),
+        false => Ok(document),
+    }
 }
 
 /// Removes a camera: its box is let in no more.
@@ -181,17 +278,30 @@ fn take_back(
 /// # Errors
 /// See [`EnrolError`].
 pub fn remove(state: &StateDirectory, name: &CameraName) -> Result<(), EnrolError> {
+    let (lock, mut document) = open_with(state, name)?;
+    document.remove(name);
+    Ok(document.write(state, &lock)?)
+}
+
+/// The registry, to change the camera of that name in it.
+fn open_with(
+    state: &StateDirectory,
+    name: &CameraName,
+) -> Result<(StateLock, Document), EnrolError> {
     let unknown = || EnrolError::Unknown {
         name: name.clone(),
         path: state.join(REGISTRY_FILE),
     };
+    // A directory is not made for what cannot be in it.
     let lock = match state.path().exists() {
         true => state.lock()?,
         false => return Err(unknown()),
     };
-    let mut document = Document::read(state)?.ok_or_else(unknown)?;
-    document.remove(name).ok_or_else(unknown)?;
-    Ok(document.write(state, &lock)?)
+    let document = Document::read(state)?.ok_or_else(unknown)?;
+    match document.registry().cameras.contains_key(name) {
+        true => Ok((lock, document)),
+        false => Err(unknown()),
+    }
 }
 
 /// The enrolment as the complete `pinhole.toml` of a box.

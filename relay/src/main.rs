@@ -5,16 +5,18 @@
 //! [`state`](pinhole_relay::state). It logs to standard error.
 
 mod arguments;
+mod inspection;
 mod log;
 
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, io::IsTerminal as _, process::ExitCode};
 
 use async_signal::{Signal, Signals};
 use clap::Parser as _;
+use pinhole_link::{CameraName, Enrolment};
 use pinhole_relay::{
-    configuration::LogFormat,
+    configuration::{Configuration, ConfigurationError, LogFormat},
     enrol::{self, Output},
-    registry::{Registry, Source},
+    qr_code,
     relay::{Relay, Settings},
     sockets::Sockets,
     state::StateDirectory,
@@ -22,7 +24,7 @@ use pinhole_relay::{
 use smol::stream::StreamExt as _;
 use tracing::info;
 
-use arguments::{Arguments, CameraCommand, Command};
+use arguments::{Arguments, CameraCommand, Command, Handing};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -42,6 +44,10 @@ fn execute(arguments: Arguments) -> Result<(), Box<dyn Error>> {
             let configuration = run.configuration()?;
             log::start(run.log_format(&configuration), arguments.verbose);
             serve(run.into_settings(configuration, state)?)
+        }
+        Command::Status { json } => {
+            print!("{}", inspection::status(&state, json)?);
+            Ok(())
         }
         Command::Camera(command) => {
             log::start(LogFormat::Text, arguments.verbose);
@@ -67,21 +73,17 @@ fn manage(command: CameraCommand, state: &StateDirectory) -> Result<(), Box<dyn 
             url: Some(url),
             ..
         } => {
-            enrol::add_url(state, &name, url)?;
+            enrol::add_url(state, &name, url, most_cameras()?)?;
             println!("Camera {name} is added. The picture will be at /{name} of this relay.");
         }
         CameraCommand::Add {
             name,
             url: None,
             endpoint,
-            output,
+            handing,
         } => {
-            let output = match output {
-                Some(path) if path.as_os_str() == "-" => Output::Stdout,
-                Some(path) => Output::File(path),
-                None => Output::File(format!("{name}.pinhole.toml").into()),
-            };
-            enrol::add(state, &name, endpoint, &output)?;
+            let output = handing.output(&name);
+            let enrolment = enrol::add(state, &name, endpoint, most_cameras()?, &output)?;
             if let Output::File(path) = output {
                 println!(
                     "Camera {name} is enrolled. Its box needs the file {}: copy it to the boot\n\
@@ -89,23 +91,57 @@ fn manage(command: CameraCommand, state: &StateDirectory) -> Result<(), Box<dyn 
                      Then start the box. The picture will be at /{name} of this relay.",
                     path.display()
                 );
+                handing.print_qr_code(&enrolment);
             }
         }
-        CameraCommand::List => {
-            let cameras = Registry::read(state)?.map(|registry| registry.cameras);
-            for (name, entry) in cameras.unwrap_or_default() {
-                match entry.source {
-                    Source::Box(entry) => {
-                        println!("{name}\t{}\t{}", entry.address, entry.public_key);
-                    }
-                    Source::Url(url) => println!("{name}\t{url}"),
-                }
+        CameraCommand::Rotate {
+            name,
+            endpoint,
+            handing,
+        } => {
+            let output = handing.output(&name);
+            let enrolment = enrol::rotate(state, &name, endpoint, &output)?;
+            if let Output::File(path) = output {
+                println!(
+                    "Camera {name} has a new key. Its box is let in with the file {} alone: put it\n\
+                     in the place of the card's pinhole.toml, and delete it here.",
+                    path.display()
+                );
+                handing.print_qr_code(&enrolment);
             }
         }
+        CameraCommand::List => print!("{}", inspection::list(state)?),
+        CameraCommand::Show { name } => print!("{}", inspection::show(state, &name)?),
         CameraCommand::Remove { name } => {
             enrol::remove(state, &name)?;
             println!("Camera {name} is removed: its box is let in no more.");
         }
     }
     Ok(())
+}
+
+/// How many cameras the relay on this machine may have.
+fn most_cameras() -> Result<usize, ConfigurationError> {
+    Ok(Configuration::read(None)?.limits.cameras)
+}
+
+impl Handing {
+    fn output(&self, name: &CameraName) -> Output {
+        match &self.output {
+            Some(path) if path.as_os_str() == "-" => Output::Stdout,
+            Some(path) => Output::File(path.clone()),
+            None => Output::File(format!("{name}.pinhole.toml").into()),
+        }
+    }
+
+    /// Prints the enrolment for a camera to read, if that is wanted.
+    fn print_qr_code(&self, enrolment: &Enrolment) {
+        if !self.qr && !std::io::stdout().is_terminal() {
+            return;
+        }
+        match qr_code::render(&enrolment.to_toml()) {
+            Some(code) => print!("\n{code}"),
+            None => println!("It is too long for a QR code."),
+        }
+    }
 }

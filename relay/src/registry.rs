@@ -378,6 +378,23 @@ impl Document {
         self.registry.cameras.insert(name, entry);
     }
 
+    /// Gives a camera's box another key; whatever else its table holds stays.
+    pub fn set_public_key(&mut self, name: &CameraName, key: PublicKey) {
+        let cameras = self.text.get_mut("camera");
+        let table = cameras
+            .and_then(Item::as_table_like_mut)
+            .and_then(|cameras| cameras.get_mut(name.as_str()))
+            .and_then(Item::as_table_like_mut);
+        if let Some(table) = table {
+            table.insert("public_key", value(key.to_string()));
+        }
+        if let Some(entry) = self.registry.cameras.get_mut(name)
+            && let Source::Box(entry) = &mut entry.source
+        {
+            entry.public_key = key;
+        }
+    }
+
     /// Removes a camera; `None` if there is none of that name.
     pub fn remove(&mut self, name: &CameraName) -> Option<CameraEntry> {
         let cameras = self.text.get_mut("camera");

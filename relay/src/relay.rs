@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use crate::{
     cameras::{ApplyError, Cameras, TunnelPlan},
     certificate::{self, Certificate, CertificateError},
+    control::Control,
     ingest::Patience,
     limits::Limits,
     metrics::Metrics,
@@ -188,7 +189,13 @@ impl Relay {
             listen: settings.tunnel_listen,
             choice: settings.tunnel,
         };
-        let cameras = Cameras::new(&executor, tunnel, settings.patience, &settings.state);
+        let cameras = Cameras::new(
+            &executor,
+            tunnel,
+            settings.patience,
+            settings.limits.cameras,
+            &settings.state,
+        );
         let cameras = Arc::new(cameras);
         cameras.apply(&registry)?;
         Ok(Self {
@@ -272,6 +279,16 @@ impl Relay {
             stopped.clone(),
         ));
         let (cameras, state) = (Arc::clone(&self.cameras), self.state);
+        let control = match Control::open(&state) {
+            Ok(control) => {
+                let cameras = Arc::clone(&cameras);
+                Some((self.executor).spawn(async move { control.serve(&cameras).await }))
+            }
+            Err(error) => {
+                warn!("`pinhole-relay status` will get no answer: {error}");
+                None
+            }
+        };
         let following = async move { cameras.follow(&state, stopped).await };
         let mut following = self.executor.spawn(following);
         let mut keeping = self.executor.spawn(self.certificate.keep());
@@ -287,6 +304,7 @@ impl Relay {
             .or(&mut keeping)
             .await;
         drop(keeping);
+        drop(control);
         info!("stopping");
         drop(serving);
         let ended = async {

@@ -9,7 +9,7 @@ const STALLED_AFTER: Duration = Duration::from_secs(3);
 
 /// The state in one word: `streaming`, `stalled`, `starting`, `interrupted`,
 /// `idle` or `offline`.
-pub(super) fn state_word(health: &Health) -> &'static str {
+pub(crate) fn state_word(health: &Health) -> &'static str {
     match health.pull {
         Pull::Streaming if stalled(health).is_some() => "stalled",
         Pull::Streaming => "streaming",
@@ -21,7 +21,7 @@ pub(super) fn state_word(health: &Health) -> &'static str {
 }
 
 /// The state in words.
-pub(super) fn state_in_words(health: &Health) -> String {
+pub(crate) fn state_in_words(health: &Health) -> String {
     match &health.pull {
         Pull::Streaming => match stalled(health) {
             None => "Live".to_owned(),

@@ -43,6 +43,7 @@ use crate::{
     cameras::Cameras, certificate::Served, counters::SiteCounters, limits::Limits,
     network::Network, open_files,
 };
+pub(crate) use camera_state::{state_in_words, state_word};
 use client::Trust;
 use listener::Listener;
 use places::Places;
