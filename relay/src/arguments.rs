@@ -128,6 +128,11 @@ pub(crate) struct Run {
     #[arg(long, value_name = "ADDRESS:PORT")]
     tunnel_listen: Option<SocketAddr>,
 
+    /// Where plain HTTP is sent on to HTTPS, or off [default: port 80 beside
+    /// port 443, with --acme and with certificate files]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    redirect_listen: Option<OptionalAddress>,
+
     /// Where monitoring connects, over TCP: /metrics and /healthz [default: off]
     #[arg(long, value_name = "ADDRESS:PORT|off")]
     metrics_listen: Option<OptionalAddress>,
@@ -226,6 +231,7 @@ impl Run {
     ) -> Result<Settings, NoCertificate> {
         let listen = self.listen.or(configuration.listen);
         let tunnel_listen = self.tunnel_listen.or(configuration.tunnel_listen);
+        let redirect_listen = self.redirect_listen.or(configuration.redirect_listen);
         let metrics_listen = self.metrics_listen.or(configuration.metrics_listen);
         let tunnel = self.tunnel.or(configuration.tunnel);
         let flags = CertificateKeys {
@@ -247,6 +253,7 @@ impl Run {
             plain_listen: self.plain_listen,
             trusted_proxies: Vec::new(),
             tunnel_listen: tunnel_listen.unwrap_or(relay::DEFAULT_TUNNEL_LISTEN),
+            redirect_listen: redirect_listen.into(),
             metrics_listen: metrics_listen.and_then(|address| address.0),
             tunnel: tunnel.map_or(Choice::Best, Choice::from),
             certificate: source.ok_or(NoCertificate)?,

@@ -28,6 +28,7 @@ pub mod network;
 mod open_files;
 pub mod qr_code;
 mod readmission;
+pub mod redirect;
 pub mod registry;
 pub mod relay;
 pub mod sockets;

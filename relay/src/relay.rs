@@ -25,6 +25,7 @@ use crate::{
     limits::Limits,
     metrics::Metrics,
     network::Network,
+    redirect::{Redirect, RedirectListen},
     registry::{REGISTRY_FILE, Registry, RegistryError},
     sockets::Sockets,
     state::{RunningError, StateDirectory, StateLock},
@@ -56,6 +57,8 @@ pub struct Settings {
     /// The proxies whose word on a client's address counts. On the port for
     /// plain HTTP, whoever is on this machine counts too.
     pub trusted_proxies: Vec<Network>,
+    /// Where plain HTTP is sent on to HTTPS.
+    pub redirect_listen: RedirectListen,
     /// Where boxes connect, over UDP.
     pub tunnel_listen: SocketAddr,
     /// Where monitoring connects, over TCP; `None` for nowhere.
@@ -140,6 +143,7 @@ pub struct Relay {
     certificate: Certificate,
     viewers: Viewers,
     metrics: Option<Metrics>,
+    redirect: Option<Redirect>,
     limits: Limits,
     trusted_proxies: Vec<Network>,
     _running: StateLock,
@@ -162,6 +166,9 @@ impl Relay {
             warn!("no camera is enrolled: run `pinhole-relay camera add NAME`, at any time");
         }
         let running = settings.state.lock_for_running()?;
+        let redirect_address = settings
+            .redirect_listen
+            .address(settings.listen, &settings.certificate);
         let certificate = Certificate::open(settings.certificate, &settings.state)?;
         let in_the_way = |option, address| {
             move |source| StartError::Listen {
@@ -183,6 +190,19 @@ impl Relay {
             Metrics::new(listener).map_err(in_the_way("--metrics-listen", address))
         });
         let metrics = metrics.transpose()?;
+        let redirect = match redirect_address.map(|address| {
+            let port = viewers.address().port();
+            let listener = listen(sockets, "--redirect-listen", address)?;
+            Redirect::new(listener, certificate.served(), port)
+                .map_err(in_the_way("--redirect-listen", address))
+        }) {
+            // Nobody asked for it.
+            Some(Err(error)) if settings.redirect_listen == RedirectListen::Automatic => {
+                warn!("redirect: plain HTTP is not sent on to HTTPS: {error}");
+                None
+            }
+            redirect => redirect.transpose()?,
+        };
         sockets.close_unused();
         let executor = Arc::new(Executor::new());
         let tunnel = TunnelPlan {
@@ -205,6 +225,7 @@ impl Relay {
             certificate,
             viewers,
             metrics,
+            redirect,
             limits: settings.limits,
             trusted_proxies: settings.trusted_proxies,
             _running: running,
@@ -267,6 +288,11 @@ impl Relay {
         });
         let (serving, stopped) = smol::channel::bounded::<Infallible>(1);
         // Ends when it is dropped, with this function.
+        let _redirected = self.redirect.map(|redirect| {
+            info!("redirect: http://{}/ leads to HTTPS", redirect.address());
+            let executor = Arc::clone(&self.executor);
+            self.executor.spawn(redirect.serve(executor))
+        });
         let _monitored = self.metrics.map(|metrics| {
             info!("metrics: http://{}/metrics", Authority(metrics.address()));
             let executor = Arc::clone(&self.executor);

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http_types::Method;
+use http_types::{Method, url::Position};
 use smol::io::{AsyncRead, AsyncWrite, Cursor};
 
 use super::head::{HeadError, MAX_FIELDS};
@@ -68,6 +68,11 @@ impl Request {
     /// The target's path, from its first slash on, percent-encoding kept.
     pub fn path(&self) -> &str {
         self.inner.url().path()
+    }
+
+    /// The target's path and query, percent-encoding kept.
+    pub fn target(&self) -> &str {
+        &self.inner.url()[Position::BeforePath..Position::AfterQuery]
     }
 
     /// The first value that the target's query gives for `key`.
@@ -269,6 +274,7 @@ mod tests {
         let request = request.unwrap();
         assert_eq!(request.method(), Method::Get);
         assert_eq!(request.path(), "/porch/stream");
+        assert_eq!(request.target(), "/porch/stream?fps=5&x=%20");
         assert_eq!(request.query("fps").as_deref(), Some("5"));
         assert_eq!(request.query("x").as_deref(), Some(" "));
         assert_eq!(request.query("y"), None);

@@ -42,6 +42,8 @@ pub struct Configuration {
     pub tunnel_listen: Option<SocketAddr>,
     /// Where monitoring connects, over TCP.
     pub metrics_listen: Option<OptionalAddress>,
+    /// Where plain HTTP is sent on to HTTPS.
+    pub redirect_listen: Option<OptionalAddress>,
     /// What runs the tunnel.
     pub tunnel: Option<TunnelChoice>,
     /// How log lines are written.

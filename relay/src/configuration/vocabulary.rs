@@ -10,7 +10,14 @@ use super::Fault;
 pub(super) const KEYS: [(&str, &[&str]); 3] = [
     (
         "",
-        &["listen", "tunnel_listen", "metrics_listen", "tunnel", "log"],
+        &[
+            "listen",
+            "redirect_listen",
+            "tunnel_listen",
+            "metrics_listen",
+            "tunnel",
+            "log",
+        ],
     ),
     (
         "certificate",

@@ -18,6 +18,7 @@ mod http_camera;
 mod managing;
 mod monitoring;
 mod program;
+mod redirecting;
 mod running;
 mod url_cameras;
 mod viewer;

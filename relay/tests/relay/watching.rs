@@ -13,6 +13,7 @@ use pinhole_relay::{
     certificate::Source,
     ingest::Patience,
     limits::Limits,
+    redirect::RedirectListen,
     relay::{Relay, Settings},
     sockets::Sockets,
     state::StateDirectory,
@@ -49,6 +50,7 @@ impl Running {
             trusted_proxies: Vec::new(),
             tunnel_listen: ([127, 0, 0, 1], udp_port).into(),
             metrics_listen: None,
+            redirect_listen: RedirectListen::Off,
             tunnel: Choice::Only(Implementation::InProcess),
             certificate: Source::SelfSigned(Vec::new()),
             patience: Patience {
