@@ -15,6 +15,7 @@ mod configuring;
 mod enrolling;
 mod fake_box;
 mod http_camera;
+mod idling;
 mod managing;
 mod monitoring;
 mod program;

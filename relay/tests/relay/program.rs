@@ -139,6 +139,11 @@ impl RunningRelay {
         }
     }
 
+    /// Its process ID.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for a line of the log that contains `wanted`.
     pub(crate) fn wait_for(&mut self, wanted: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
