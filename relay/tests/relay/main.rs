@@ -20,6 +20,7 @@ mod managing;
 mod monitoring;
 mod program;
 mod redirecting;
+mod roaming;
 mod running;
 mod url_cameras;
 mod viewer;
