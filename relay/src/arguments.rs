@@ -120,9 +120,9 @@ pub(crate) struct Run {
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
 
-    /// Where a reverse proxy on this machine connects, without TLS [default: nowhere]
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    plain_listen: Option<SocketAddr>,
+    /// Where a reverse proxy on this machine connects, without TLS [default: off]
+    #[arg(long, value_name = "ADDRESS:PORT|off")]
+    plain_listen: Option<OptionalAddress>,
 
     /// Where boxes connect, over UDP; [::] includes IPv4 [default: [::]:51820]
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -232,6 +232,7 @@ impl Run {
         let listen = self.listen.or(configuration.listen);
         let tunnel_listen = self.tunnel_listen.or(configuration.tunnel_listen);
         let redirect_listen = self.redirect_listen.or(configuration.redirect_listen);
+        let plain_listen = self.plain_listen.or(configuration.plain_listen);
         let metrics_listen = self.metrics_listen.or(configuration.metrics_listen);
         let tunnel = self.tunnel.or(configuration.tunnel);
         let flags = CertificateKeys {
@@ -250,8 +251,8 @@ impl Run {
         Ok(Settings {
             state,
             listen: listen.unwrap_or(relay::DEFAULT_LISTEN),
-            plain_listen: self.plain_listen,
-            trusted_proxies: Vec::new(),
+            plain_listen: plain_listen.and_then(|address| address.0),
+            trusted_proxies: configuration.trusted_proxies,
             tunnel_listen: tunnel_listen.unwrap_or(relay::DEFAULT_TUNNEL_LISTEN),
             redirect_listen: redirect_listen.into(),
             metrics_listen: metrics_listen.and_then(|address| address.0),

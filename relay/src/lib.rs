@@ -31,6 +31,7 @@ mod readmission;
 pub mod redirect;
 pub mod registry;
 pub mod relay;
+mod service_manager;
 pub mod sockets;
 pub mod state;
 pub mod viewers;

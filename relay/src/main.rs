@@ -58,10 +58,16 @@ fn execute(arguments: Arguments) -> Result<(), Box<dyn Error>> {
 
 fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     info!("pinhole-relay {}", env!("CARGO_PKG_VERSION"));
-    let mut signals = Signals::new([Signal::Term, Signal::Int])?;
+    let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])?;
     let relay = Relay::open(settings, &Sockets::inherited())?;
     relay.run(async {
-        signals.next().await;
+        // Without this, a habit from other servers would stop the relay.
+        while let Some(Ok(Signal::Hup)) = signals.next().await {
+            info!(
+                "SIGHUP: nothing to do: cameras and certificate files are followed by themselves, \
+                 and other changes are taken in by a restart, in which no viewer is refused"
+            );
+        }
     })?;
     Ok(())
 }

@@ -27,6 +27,7 @@ use crate::{
     network::Network,
     redirect::{Redirect, RedirectListen},
     registry::{REGISTRY_FILE, Registry, RegistryError},
+    service_manager,
     sockets::Sockets,
     state::{RunningError, StateDirectory, StateLock},
     viewers::{Site, Viewers},
@@ -322,6 +323,11 @@ impl Relay {
             info!("viewers: plain HTTP for a reverse proxy: http://{address}/");
         }
         info!("ready: https://{}/", Authority(address));
+        service_manager::tell_ready();
+        let cameras = Arc::clone(&self.cameras);
+        let living = async move { service_manager::keep_telling_of_life(&cameras).await };
+        // Ends when it is dropped, too.
+        let _living = self.executor.spawn(living);
         // None of the three ends before it is told to, unless it panics. That
         // comes out here and ends the program, to be started anew: without
         // one of them, a relay only seems to serve.
@@ -332,6 +338,7 @@ impl Relay {
         drop(keeping);
         drop(control);
         info!("stopping");
+        service_manager::tell_stopping();
         drop(serving);
         let ended = async {
             following.await;

@@ -17,7 +17,9 @@ use std::{
     env,
     fs::{self, File, Permissions, TryLockError},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{
+        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown,
+    },
     path::{Path, PathBuf},
 };
 
@@ -171,7 +173,19 @@ impl StateDirectory {
             .mode(0o600)
             .open(&path)
             .map_err(|source| failed("open", &path, source))?;
+        self.give_to_owner(&file)
+            .map_err(|source| failed("change the owner of", &path, source))?;
         Ok((path, file))
+    }
+
+    /// Where root makes a file, as `camera add` may, it is the directory's owner
+    /// who has to read it: a relay that runs as another user.
+    fn give_to_owner(&self, file: &File) -> io::Result<()> {
+        if !nix::unistd::geteuid().is_root() {
+            return Ok(());
+        }
+        let owner = fs::metadata(&self.0)?;
+        fchown(file, Some(owner.uid()), Some(owner.gid()))
     }
 
     /// The text of a file; `None` where there is none.
@@ -205,6 +219,7 @@ impl StateDirectory {
                 .prefix(&format!(".{name}."))
                 .permissions(Permissions::from_mode(mode))
                 .tempfile_in(&self.0)?;
+            self.give_to_owner(file.as_file())?;
             file.write_all(text.as_bytes())?;
             file.as_file().sync_all()?;
             file.persist(&path)?;
@@ -220,5 +235,26 @@ fn failed(what: &'static str, path: &Path, source: io::Error) -> StateError {
         what,
         path: path.to_owned(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_root_writes_belongs_to_the_directorys_owner() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        std::os::unix::fs::chown(directory.path(), Some(12_345), Some(12_346)).unwrap();
+        let state = StateDirectory::new(directory.path());
+        let lock = state.lock().unwrap();
+        state.replace(&lock, "registry.toml", 0o600, "").unwrap();
+        for name in ["registry.toml", LOCK] {
+            let file = fs::metadata(state.join(name)).unwrap();
+            assert_eq!((file.uid(), file.gid()), (12_345, 12_346), "{name}");
+        }
     }
 }

@@ -19,7 +19,7 @@ use std::{
 use serde::Deserialize;
 use toml::{Spanned, de::DeTable};
 
-use crate::{certificate::acme::Directory, limits::Limits};
+use crate::{certificate::acme::Directory, limits::Limits, network::Network};
 
 pub use values::{LogFormat, OptionalAddress, TunnelChoice};
 pub(crate) use values::{count, head_bytes, time};
@@ -37,6 +37,11 @@ pub struct Configuration {
     /// Where viewers connect, over TCP.
     #[serde(deserialize_with = "values::address")]
     pub listen: Option<SocketAddr>,
+    /// Where a reverse proxy connects, over TCP without TLS.
+    pub plain_listen: Option<OptionalAddress>,
+    /// The proxies whose word on a client's address counts.
+    #[serde(deserialize_with = "values::networks")]
+    pub trusted_proxies: Vec<Network>,
     /// Where boxes connect, over UDP.
     #[serde(deserialize_with = "values::address")]
     pub tunnel_listen: Option<SocketAddr>,
@@ -283,6 +288,12 @@ mod tests {
             ("[limits]\nconnections = -1", 2, "from 1 to"),
             ("[limits]\nhead_bytes = 100", 2, "from 1024 to"),
             ("limits = 1", 1, ""),
+            (
+                "trusted_proxies = [\n\"10.0.0.0/8\",\n\"x\"]",
+                1,
+                "192.0.2.0/24",
+            ),
+            ("metrics_listen = \"no\"", 1, "or \"off\""),
             ("listen = ", 1, ""),
             (
                 "\n[certificate]\nprivate_key = \"k\"",

@@ -6,6 +6,8 @@ use clap::ValueEnum;
 use pinhole_link::tunnel::{Choice, Implementation};
 use serde::{Deserialize, Deserializer, de};
 
+use crate::network::Network;
+
 /// What is to be understood as no address.
 const OFF: &str = "off";
 
@@ -94,6 +96,17 @@ pub(super) fn address<'de, D: Deserializer<'de>>(
     let text = text(deserializer)?;
     let address = text.parse().map(Some);
     address.map_err(|_| de::Error::custom(AddressError(text, "")))
+}
+
+/// Networks, or single addresses.
+pub(super) fn networks<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Network>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let networks = texts.iter().map(|text| text.parse());
+    networks
+        .collect::<Result<_, _>>()
+        .map_err(de::Error::custom)
 }
 
 /// The text of a value that is to be one, or of a number that should have been.

@@ -13,6 +13,8 @@ pub(super) const KEYS: [(&str, &[&str]); 3] = [
         &[
             "listen",
             "redirect_listen",
+            "plain_listen",
+            "trusted_proxies",
             "tunnel_listen",
             "metrics_listen",
             "tunnel",

@@ -20,6 +20,7 @@ mod managing;
 mod monitoring;
 mod program;
 mod redirecting;
+mod restarting;
 mod roaming;
 mod running;
 mod url_cameras;

@@ -122,6 +122,11 @@ impl RunningRelay {
         let tunnel = format!("127.0.0.1:{udp_port}");
         let mut command = state.command(&["run", "--tunnel", "in-process", "--tunnel-listen"]);
         command.arg(tunnel).args(arguments);
+        Self::spawn(command)
+    }
+
+    /// Starts it by `command`.
+    pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = mpsc::channel();

@@ -1,0 +1,110 @@
+//! A restart by systemd, whose part the tests play: it holds the viewers' port
+//! and is told how the relay is.
+
+use std::{
+    net::TcpListener,
+    os::{fd::OwnedFd, unix::net::UnixDatagram},
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    PATIENCE,
+    program::{RunningRelay, State, free_udp_port},
+    viewer::{Viewer, curl},
+};
+
+/// Starts a relay with `listener` as systemd hands it over: as descriptor 3,
+/// announced for the process that it is for.
+fn start_with_socket(
+    state: &State,
+    udp_port: u16,
+    listener: &TcpListener,
+    listen: &str,
+) -> RunningRelay {
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg("LISTEN_PID=$$ LISTEN_FDS=1; export LISTEN_PID LISTEN_FDS; exec \"$@\" 3<&0 0</dev/null")
+        .arg("sh")
+        .arg(env!("CARGO_BIN_EXE_pinhole-relay"))
+        .arg("--state")
+        .arg(state.path())
+        .args(["run", "--self-signed", "--tunnel", "in-process"])
+        .args(["--tunnel-listen", &format!("127.0.0.1:{udp_port}")])
+        .args(["--listen", listen])
+        .stdin(Stdio::from(OwnedFd::from(listener.try_clone().unwrap())));
+    RunningRelay::spawn(command)
+}
+
+#[test]
+fn nobody_is_refused_while_the_relay_is_restarted() {
+    let state = State::new();
+    let port = free_udp_port();
+    state.enrol("porch", port);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let viewers = listener.local_addr().unwrap().port();
+    let mut relay = start_with_socket(&state, port, &listener, &address);
+    assert_eq!(relay.ready(), viewers);
+    let viewer = Viewer::watch(&state, viewers, "porch");
+    relay.wait_for("camera porch: interrupted");
+    relay.stop();
+    assert!(viewer.ended_properly());
+    thread::scope(|scope| {
+        // There is no relay, and the connection waits for the next one.
+        let early = scope.spawn(|| curl(&state, viewers, "/", &["--fail"]));
+        thread::sleep(Duration::from_millis(200));
+        let mut relay = start_with_socket(&state, port, &listener, &address);
+        relay.ready();
+        let early = early.join().unwrap();
+        assert!(early.status.success(), "{early:?}");
+        relay.stop();
+    });
+}
+
+#[test]
+fn a_socket_that_is_configured_nowhere_is_told() {
+    let state = State::new();
+    let port = free_udp_port();
+    state.enrol("porch", port);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut relay = start_with_socket(&state, port, &listener, "127.0.0.1:0");
+    relay.wait_for(&format!("systemd holds a socket at {address}"));
+    assert_ne!(relay.ready(), address.port());
+}
+
+#[test]
+fn systemd_is_told_of_the_relays_life() {
+    let state = State::new();
+    let port = free_udp_port();
+    state.enrol("porch", port);
+    let path = state.beside("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = || {
+        let mut told = [0; 256];
+        let len = socket.recv(&mut told).unwrap();
+        String::from_utf8_lossy(&told[..len]).into_owned()
+    };
+    let mut command = state.command(&["run", "--self-signed", "--tunnel", "in-process"]);
+    command
+        .args(["--listen", "127.0.0.1:0", "--tunnel-listen", "127.0.0.1:0"])
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "100000");
+    let mut relay = RunningRelay::spawn(command);
+    assert_eq!(told(), "READY=1\n");
+    relay.ready();
+    for _ in 0..3 {
+        assert_eq!(told(), "WATCHDOG=1\n");
+    }
+    relay.stop();
+    loop {
+        match told().as_str() {
+            "WATCHDOG=1\n" => {}
+            last => break assert_eq!(last, "STOPPING=1\n"),
+        }
+    }
+}
