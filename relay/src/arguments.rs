@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use pinhole_link::{CameraName, enrolment::Endpoint, tunnel::Choice};
 use pinhole_relay::{
+    access::Mode,
     camera_url::CameraUrl,
     certificate::{self, Acme, Source, acme::Directory},
     configuration::{
@@ -15,6 +16,8 @@ use pinhole_relay::{
     relay::{self, Settings},
     state::StateDirectory,
 };
+
+use crate::sharing::{LinkOptions, NewAccess};
 
 /// Puts what pinhole boxes see on the web.
 #[derive(Debug, Parser)]
@@ -46,6 +49,15 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print a link to all cameras and to the list of them
+    Link {
+        /// For all cameras; `camera link NAME` makes links to one
+        #[arg(long, required = true)]
+        all: bool,
+
+        #[command(flatten)]
+        link: LinkOptions,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -66,6 +78,9 @@ pub(crate) enum CameraCommand {
         endpoint: Option<Endpoint>,
 
         #[command(flatten)]
+        access: NewAccess,
+
+        #[command(flatten)]
         handing: Handing,
     },
     /// Give a camera's box a new key and write its new enrolment; with the old
@@ -80,6 +95,24 @@ pub(crate) enum CameraCommand {
 
         #[command(flatten)]
         handing: Handing,
+    },
+    /// Change who may see a camera: everybody, whoever has a link, or whoever
+    /// knows a password, which is asked for or read from standard input.
+    /// Whatever opened the camera before is void
+    Access {
+        /// The camera's name
+        name: CameraName,
+
+        /// Who may see it
+        mode: Mode,
+    },
+    /// Print a link that opens a camera until it expires
+    Link {
+        /// The camera's name
+        name: CameraName,
+
+        #[command(flatten)]
+        link: LinkOptions,
     },
     /// List the cameras: name, address in the tunnel and public key or URL, and
     /// state

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     net::SocketAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -12,6 +12,7 @@ use pinhole_link::{CameraName, Frame, Latest, tunnel::PeerStatus};
 use smol::channel::Receiver;
 
 use crate::{
+    access::Rule,
     box_status::Asked,
     counters::Counters,
     readmission::Readmission,
@@ -38,6 +39,7 @@ const MAX_ARRIVALS: usize = 1000;
 pub struct Camera {
     name: CameraName,
     entry: CameraEntry,
+    rule: Latest<Arc<Rule>>,
     frames: Latest<Frame>,
     watchers: Watchers,
     counters: Counters,
@@ -107,6 +109,7 @@ impl Camera {
         Self {
             name,
             entry,
+            rule: Latest::new(),
             frames: Latest::new(),
             watchers: Watchers::default(),
             counters: Counters::default(),
@@ -131,6 +134,11 @@ impl Camera {
     /// What the registry says of it.
     pub fn entry(&self) -> &CameraEntry {
         &self.entry
+    }
+
+    /// What it demands of its viewers. Until that is known, it lets nobody in.
+    pub fn rule(&self) -> &Latest<Arc<Rule>> {
+        &self.rule
     }
 
     /// The slot with the newest frame. Whoever reads it is a viewer: the

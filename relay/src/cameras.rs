@@ -25,6 +25,7 @@ use smol::{
 use tracing::{info, warn};
 
 use crate::{
+    access::LinkKey,
     camera::Camera,
     clock,
     complaint::Complaint,
@@ -58,6 +59,8 @@ pub struct Cameras {
     last_seen: Endpoints,
     endpoints_file: EndpointsFile,
     enrolled: RwLock<BTreeMap<CameraName, Enrolled>>,
+    /// What signs links to all cameras.
+    all_key: RwLock<Option<LinkKey>>,
     not_taken_in: Complaint,
 }
 
@@ -118,6 +121,7 @@ impl Cameras {
             last_seen,
             endpoints_file,
             enrolled: RwLock::default(),
+            all_key: RwLock::default(),
             not_taken_in: Complaint::default(),
         }
     }
@@ -138,6 +142,12 @@ impl Cameras {
         let enrolled = self.enrolled.read().unwrap_or_else(PoisonError::into_inner);
         let cameras = enrolled.values();
         cameras.map(|place| Arc::clone(&place.camera)).collect()
+    }
+
+    /// What signs links to all cameras; `None` while there is no such link.
+    pub fn all_key(&self) -> Option<LinkKey> {
+        let all_key = self.all_key.read().unwrap_or_else(PoisonError::into_inner);
+        all_key.clone()
     }
 
     /// Takes in what `registry` says: cameras that are new or changed get
@@ -195,6 +205,16 @@ impl Cameras {
             };
             enrolled.insert(name.clone(), place);
         }
+        for (name, place) in enrolled.iter() {
+            let rule = registry.rules.of(name);
+            let known = place.camera.rule().newest();
+            if known.is_none_or(|known| *known != rule) {
+                rule.complain(name);
+                place.camera.rule().publish(Arc::new(rule));
+            }
+        }
+        *self.all_key.write().unwrap_or_else(PoisonError::into_inner) =
+            registry.rules.all_key().cloned();
         outcome
     }
 

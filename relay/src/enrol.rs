@@ -14,6 +14,7 @@ use pinhole_link::{
 };
 
 use crate::{
+    access::changes::Access,
     camera_url::CameraUrl,
     registry::{
         self, BoxEntry, CameraEntry, Document, REGISTRY_FILE, RegistryError, RelayEntry, Source,
@@ -82,7 +83,8 @@ impl From<StateError> for EnrolError {
 }
 
 /// Enrols a camera's box: draws its key and address, hands the enrolment out,
-/// and records the public half.
+/// and records the public half. The camera can be seen by those whom `access`
+/// names.
 ///
 /// The first box of a relay makes the relay's own key and network too.
 ///
@@ -92,6 +94,7 @@ pub fn add(
     state: &StateDirectory,
     name: &CameraName,
     endpoint: Option<Endpoint>,
+    access: Access,
     most: usize,
     output: &Output,
 ) -> Result<Enrolment, EnrolError> {
@@ -107,6 +110,7 @@ pub fn add(
         }),
     };
     document.insert(name.clone(), entry);
+    document.set_access(name, access.into_keys().map_err(RegistryError::from)?);
     let added = Change {
         state,
         lock,
@@ -238,7 +242,8 @@ fn undo(
     Ok(())
 }
 
-/// Adds a camera that is no box: any that sends MJPEG over HTTP.
+/// Adds a camera that is no box: any that sends MJPEG over HTTP. It can be seen
+/// by those whom `access` names.
 ///
 /// # Errors
 /// See [`EnrolError`].
@@ -246,12 +251,14 @@ pub fn add_url(
     state: &StateDirectory,
     name: &CameraName,
     url: CameraUrl,
+    access: Access,
     most: usize,
 ) -> Result<(), EnrolError> {
     let lock = state.lock()?;
     let mut document = open_for(state, name, most)?;
     let source = Source::Url(url);
     document.insert(name.clone(), CameraEntry { source });
+    document.set_access(name, access.into_keys().map_err(RegistryError::from)?);
     Ok(document.write(state, &lock)?)
 }
 

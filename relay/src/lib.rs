@@ -9,6 +9,7 @@
 //! It runs on one executor with a few threads. Every camera and every viewer
 //! has a task of its own, and they share nothing but the camera's slot.
 
+pub mod access;
 pub mod box_status;
 pub mod camera;
 pub mod camera_url;

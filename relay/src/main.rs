@@ -7,6 +7,7 @@
 mod arguments;
 mod inspection;
 mod log;
+mod sharing;
 
 use std::{error::Error, io::IsTerminal as _, process::ExitCode};
 
@@ -53,6 +54,10 @@ fn execute(arguments: Arguments) -> Result<(), Box<dyn Error>> {
             log::start(LogFormat::Text, arguments.verbose);
             manage(command, &state)
         }
+        Command::Link { all: _, link } => {
+            log::start(LogFormat::Text, arguments.verbose);
+            sharing::print_all_link(&state, link)
+        }
     }
 }
 
@@ -77,19 +82,23 @@ fn manage(command: CameraCommand, state: &StateDirectory) -> Result<(), Box<dyn 
         CameraCommand::Add {
             name,
             url: Some(url),
+            access,
             ..
         } => {
-            enrol::add_url(state, &name, url, most_cameras()?)?;
+            enrol::add_url(state, &name, url, access.read()?, most_cameras()?)?;
             println!("Camera {name} is added. The picture will be at /{name} of this relay.");
+            sharing::tell_access(state, &name)?;
         }
         CameraCommand::Add {
             name,
             url: None,
             endpoint,
+            access,
             handing,
         } => {
             let output = handing.output(&name);
-            let enrolment = enrol::add(state, &name, endpoint, most_cameras()?, &output)?;
+            let access = access.read()?;
+            let enrolment = enrol::add(state, &name, endpoint, access, most_cameras()?, &output)?;
             if let Output::File(path) = output {
                 println!(
                     "Camera {name} is enrolled. Its box needs the file {}: copy it to the boot\n\
@@ -98,6 +107,7 @@ fn manage(command: CameraCommand, state: &StateDirectory) -> Result<(), Box<dyn 
                     path.display()
                 );
                 handing.print_qr_code(&enrolment);
+                sharing::tell_access(state, &name)?;
             }
         }
         CameraCommand::Rotate {
@@ -116,6 +126,8 @@ fn manage(command: CameraCommand, state: &StateDirectory) -> Result<(), Box<dyn 
                 handing.print_qr_code(&enrolment);
             }
         }
+        CameraCommand::Access { name, mode } => sharing::set_access(state, &name, mode)?,
+        CameraCommand::Link { name, link } => sharing::print_camera_link(state, &name, link)?,
         CameraCommand::List => print!("{}", inspection::list(state)?),
         CameraCommand::Show { name } => print!("{}", inspection::show(state, &name)?),
         CameraCommand::Remove { name } => {

@@ -1,6 +1,10 @@
 //! An address, or all addresses that begin alike.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    str::FromStr,
+};
 
 /// A network as `ADDRESS/BITS`, or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +30,18 @@ impl Network {
         let rest = width(self.address) - self.bits;
         // 128 bits cannot be shifted out at once.
         u128::checked_shr(own ^ other, rest).unwrap_or(0) == 0
+    }
+}
+
+/// What counts as one client: an IPv4 address, or the /64 that an IPv6 host
+/// has to itself (RFC 6177).
+pub(crate) fn of_client(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & !u128::from(u64::MAX);
+            Ipv6Addr::from(network).into()
+        }
     }
 }
 

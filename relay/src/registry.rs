@@ -13,6 +13,7 @@
 //! [camera.porch]
 //! public_key = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="
 //! address = "fd5a:17c2:9e04:3b61::2"
+//! access = "public"
 //!
 //! [camera.yard]
 //! url = "http://user:password@192.0.2.7/stream"
@@ -20,20 +21,23 @@
 //!
 //! A camera is a box, with its key and its address in the tunnel, or any other
 //! that sends MJPEG over HTTP, with its URL. Without a box, nothing needs
-//! `[relay]`. Of the boxes' keys it holds the public halves alone. The relay's
-//! private key has a file of its own.
+//! `[relay]`. Who may see a camera is in it too, see [`access`](crate::access),
+//! and what signs links: this file is secret. Of the boxes' keys it holds the
+//! public halves alone. The relay's private key has a file of its own.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     net::Ipv6Addr,
     path::PathBuf,
 };
 
 use pinhole_link::{CameraName, PrivateKey, PublicKey, enrolment::Endpoint, tunnel_address};
 use serde::{Deserialize, Deserializer};
-use toml_edit::{DocumentMut, Item, Table, value};
+use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
 use crate::{
+    access::{AccessKeys, Links, Rules},
     camera_url::CameraUrl,
     state::{StateDirectory, StateError, StateLock},
 };
@@ -60,6 +64,9 @@ pub struct Registry {
     /// The cameras by name.
     #[serde(default, rename = "camera")]
     pub cameras: BTreeMap<CameraName, CameraEntry>,
+    /// Who may see them.
+    #[serde(skip)]
+    pub rules: Rules,
 }
 
 /// The relay's own end of the tunnel.
@@ -282,6 +289,7 @@ impl Document {
             registry: Registry {
                 relay: None,
                 cameras: BTreeMap::new(),
+                rules: Rules::default(),
             },
         }))
     }
@@ -300,8 +308,11 @@ impl Document {
             what,
         };
         let start = |span: Option<std::ops::Range<usize>>| span.map_or(0, |span| span.start);
-        let registry: Registry = toml::from_str(&text)
-            .map_err(|error| damaged(start(error.span()), error.message().replace('\n', ", ")))?;
+        let mistake = |error: toml::de::Error| {
+            damaged(start(error.span()), error.message().replace('\n', ", "))
+        };
+        let mut registry: Registry = toml::from_str(&text).map_err(mistake)?;
+        registry.rules = toml::from_str(&text).map_err(mistake)?;
         if let Some((name, what)) = registry.contradiction() {
             let heading = format!("[camera.{name}]");
             return Err(damaged(text.find(&heading).unwrap_or(0), what));
@@ -380,18 +391,28 @@ impl Document {
 
     /// Gives a camera's box another key; whatever else its table holds stays.
     pub fn set_public_key(&mut self, name: &CameraName, key: PublicKey) {
-        let cameras = self.text.get_mut("camera");
-        let table = cameras
-            .and_then(Item::as_table_like_mut)
-            .and_then(|cameras| cameras.get_mut(name.as_str()))
-            .and_then(Item::as_table_like_mut);
-        if let Some(table) = table {
+        if let Some(table) = camera_table(&mut self.text, name) {
             table.insert("public_key", value(key.to_string()));
         }
         if let Some(entry) = self.registry.cameras.get_mut(name)
             && let Source::Box(entry) = &mut entry.source
         {
             entry.public_key = key;
+        }
+    }
+
+    /// Changes who may see a camera that is there.
+    pub fn set_access(&mut self, name: &CameraName, keys: AccessKeys) {
+        if let Some(table) = camera_table(&mut self.text, name) {
+            self.registry.rules.set_camera(name.clone(), keys, table);
+        }
+    }
+
+    /// Changes what is common to all links.
+    pub fn set_links(&mut self, links: Links) {
+        let section = self.text.entry("links").or_insert_with(toml_edit::table);
+        if let Some(section) = section.as_table_like_mut() {
+            self.registry.rules.set_links(links, section);
         }
     }
 
@@ -409,8 +430,23 @@ impl Document {
     /// # Errors
     /// When the directory cannot be written; the old file is there still.
     pub fn write(&self, state: &StateDirectory, lock: &StateLock) -> Result<(), StateError> {
-        state.replace(lock, REGISTRY_FILE, 0o600, &self.text.to_string())
+        state.replace(lock, REGISTRY_FILE, 0o600, &self.to_string())
     }
+}
+
+impl fmt::Display for Document {
+    /// The file's text, with all that is secret in it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(formatter)
+    }
+}
+
+fn camera_table<'text>(
+    text: &'text mut DocumentMut,
+    name: &CameraName,
+) -> Option<&'text mut dyn TableLike> {
+    let cameras = text.get_mut("camera")?.as_table_like_mut()?;
+    cameras.get_mut(name.as_str())?.as_table_like_mut()
 }
 
 /// Puts the header in front of `table` if it is to be the first of `text`.

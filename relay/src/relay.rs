@@ -18,6 +18,7 @@ use smol::{Async, Executor, Timer, future::FutureExt as _};
 use tracing::{info, warn};
 
 use crate::{
+    access::Gate,
     cameras::{ApplyError, Cameras, TunnelPlan},
     certificate::{self, Certificate, CertificateError},
     control::Control,
@@ -147,6 +148,7 @@ pub struct Relay {
     redirect: Option<Redirect>,
     limits: Limits,
     trusted_proxies: Vec<Network>,
+    gate: Gate,
     _running: StateLock,
 }
 
@@ -229,6 +231,7 @@ impl Relay {
             redirect,
             limits: settings.limits,
             trusted_proxies: settings.trusted_proxies,
+            gate: Gate::new().map_err(RegistryError::from)?,
             _running: running,
         })
     }
@@ -286,6 +289,7 @@ impl Relay {
             limits: self.limits,
             counters: Arc::default(),
             trusted_proxies: self.trusted_proxies,
+            gate: self.gate,
         });
         let (serving, stopped) = smol::channel::bounded::<Infallible>(1);
         // Ends when it is dropped, with this function.

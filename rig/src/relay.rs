@@ -62,14 +62,15 @@ pub enum RelayError {
 }
 
 impl RelaySettings {
-    /// Adds `camera` and returns its enrolment, a `pinhole.toml`. The box
+    /// Adds `camera` for everybody to see and returns its enrolment, a `pinhole.toml`. The box
     /// reaches the relay at `endpoint`, `HOST:PORT`.
     ///
     /// # Errors
     /// When the relay refuses.
     pub fn enrol(&self, camera: &str, endpoint: &str) -> Result<String, RelayError> {
         let output = Command::new(&self.binary)
-            .args(["camera", "add", camera, "--endpoint", endpoint])
+            .args(["camera", "add", camera, "--public"])
+            .args(["--endpoint", endpoint])
             .args(["--output", "-", "--state"])
             .arg(self.state())
             .output()

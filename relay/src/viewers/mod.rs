@@ -2,15 +2,20 @@
 //!
 //! | path | what |
 //! |---|---|
-//! | `/` | the cameras and their states |
+//! | `/` | the cameras that whoever asks may see, and their states |
 //! | `/NAME`, `/NAME/` | a page with the live picture |
 //! | `/NAME/stream` | the pictures, as multipart |
 //! | `/NAME/snapshot.jpg` | one picture, at most a second old |
 //! | `/NAME/status.json` | how the camera is doing, as far as the relay knows |
 //! | `/NAME/box.json` | what its box says of itself |
+//! | `/NAME/link.json?hours=N` | a link to the page for somebody else |
 //! | `…/stream?page=ID`, `…/status.json?page=ID` | the same, and whether that stream is open |
 //! | `/_assets/…` | what the pages are made of |
+//!
+//! A camera that is not public needs a `?token=…` or a password on each of its
+//! paths, see [`access`](crate::access).
 
+mod admission;
 mod camera_state;
 mod client;
 mod connection;
@@ -40,7 +45,7 @@ use smol::{
 };
 
 use crate::{
-    cameras::Cameras, certificate::Served, counters::SiteCounters, limits::Limits,
+    access::Gate, cameras::Cameras, certificate::Served, counters::SiteCounters, limits::Limits,
     network::Network, open_files,
 };
 pub(crate) use camera_state::{state_in_words, state_word};
@@ -68,6 +73,8 @@ pub struct Site {
     pub counters: Arc<SiteCounters>,
     /// The proxies whose word on a client's address counts.
     pub trusted_proxies: Vec<Network>,
+    /// Who may see which camera.
+    pub gate: Gate,
 }
 
 /// The viewers' ports.

@@ -1,50 +1,81 @@
 //! The pages for people. They work without a script, which only keeps them up
 //! to date.
 
-use std::sync::Arc;
-
-use super::camera_state::{state_in_words, state_word};
-use crate::{camera::Camera, watchers::PageId};
+use super::{
+    admission::Visible,
+    camera_state::{state_in_words, state_word},
+};
+use crate::{
+    access::{TOKEN_KEY, Token},
+    camera::Camera,
+    watchers::PageId,
+};
 
 /// What stands on it where there is none.
 const NO_CAMERA: &str = "<p>No camera is enrolled. To add one, run \
     <code>pinhole-relay camera add NAME</code> on the relay's machine.</p>";
 
-/// The page with all cameras.
-pub(super) fn list(cameras: &[Arc<Camera>]) -> String {
-    let entries: String = cameras.iter().map(|camera| entry(camera)).collect();
-    let entries = match cameras {
-        [] => NO_CAMERA.to_owned(),
+/// What stands under the list where there may be more cameras.
+pub(super) const NOT_ALL: &str = "Only cameras that are open to everybody are listed here. \
+    The others are opened by links: `pinhole-relay link --all`, on the relay's machine, makes \
+    one to all of them.";
+
+/// The page with the cameras that somebody may see.
+pub(super) fn list(visible: &Visible) -> String {
+    let entries = visible.cameras.iter();
+    let entries: String = entries
+        .map(|(camera, token)| entry(camera, token.as_ref()))
+        .collect();
+    let notice = visible.notice.as_ref();
+    let notice = notice.map(|words| format!("\n<p>{}</p>", escaped(words)));
+    let entries = match (entries.as_str(), &notice) {
+        ("", None) => NO_CAMERA.to_owned(),
+        ("", Some(_)) => String::new(),
         _ => format!("<ul class=\"cameras\">\n{entries}</ul>"),
     };
-    include_str!("assets/list.html").replace("{{cameras}}", &entries)
+    include_str!("assets/list.html")
+        .replace("{{cameras}}", &(entries + &notice.unwrap_or_default()))
 }
 
-fn entry(camera: &Camera) -> String {
+fn entry(camera: &Camera, token: Option<&Token>) -> String {
     let health = camera.health();
+    let query = token.map_or(String::new(), |token| format!("?{TOKEN_KEY}={token}"));
     format!(
-        "<li data-state=\"{}\"><a href=\"/{name}\">{name}</a> <span>{}</span></li>\n",
+        "<li data-state=\"{}\"><a href=\"/{name}{query}\">{name}</a> <span>{}</span></li>\n",
         state_word(&health),
         escaped(&state_in_words(&health)),
         name = camera.name(),
     )
 }
 
-/// The page with one camera's live picture.
-pub(super) fn camera(camera: &Camera) -> String {
+/// The page with one camera's live picture, which needs `token` to ask for
+/// more.
+pub(super) fn camera(camera: &Camera, token: Option<&Token>) -> String {
     let health = camera.health();
     // Without an ID the page works still, but may not notice a lost stream.
-    let page = PageId::draw().map_or(String::new(), |id| format!("?page={}", id.as_str()));
+    let page = PageId::draw().ok();
+    let page = page.map(|id| format!("page={}", id.as_str()));
+    let token = token.map(|token| format!("{TOKEN_KEY}={token}"));
+    let query = |pairs: &[&Option<String>]| {
+        let pairs: Vec<_> = pairs.iter().filter_map(|pair| pair.as_deref()).collect();
+        match pairs.as_slice() {
+            [] => String::new(),
+            _ => format!("?{}", pairs.join("&amp;")),
+        }
+    };
     include_str!("assets/camera.html")
-        .replace("{{page}}", &page)
+        .replace("{{stream_query}}", &query(&[&page, &token]))
+        .replace("{{query}}", &query(&[&token]))
         .replace("{{name}}", camera.name().as_str())
         .replace("{{state}}", state_word(&health))
         .replace("{{message}}", &escaped(&state_in_words(&health)))
 }
 
-/// The page for what is not there.
-pub(super) fn not_found(words: &str) -> String {
-    include_str!("assets/not-found.html").replace("{{message}}", &escaped(words))
+/// A page that has words alone.
+pub(super) fn notice(title: &str, words: &str) -> String {
+    include_str!("assets/notice.html")
+        .replace("{{title}}", title)
+        .replace("{{message}}", &escaped(words))
 }
 
 fn escaped(text: &str) -> String {

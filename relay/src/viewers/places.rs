@@ -2,11 +2,11 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::limits::Limits;
+use crate::{limits::Limits, network};
 
 /// Open files that are not viewers': the pulls', the tunnel's, the state's.
 const RESERVE: u64 = 128;
@@ -60,7 +60,7 @@ impl Places {
 
     /// A place for a connection from `address`.
     pub(super) fn for_connection(self: &Arc<Self>, address: IpAddr) -> Result<Place, NoPlace> {
-        self.take(true, Some(network(address)))
+        self.take(true, Some(network::of_client(address)))
     }
 
     /// A place for a connection from a proxy, whatever its address has.
@@ -70,7 +70,7 @@ impl Places {
 
     /// A place for a request from `address` that came through a proxy.
     pub(super) fn for_request(self: &Arc<Self>, address: IpAddr) -> Result<Place, NoPlace> {
-        self.take(false, Some(network(address)))
+        self.take(false, Some(network::of_client(address)))
     }
 
     fn take(self: &Arc<Self>, of_total: bool, network: Option<IpAddr>) -> Result<Place, NoPlace> {
@@ -111,18 +111,6 @@ impl Drop for Place {
             if *of_network == 0 {
                 taken.by_network.remove(&network);
             }
-        }
-    }
-}
-
-/// What counts as one client: an IPv4 address, or the /64 that an IPv6 host
-/// has to itself (RFC 6177).
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            let network = u128::from(address) & !u128::from(u64::MAX);
-            Ipv6Addr::from(network).into()
         }
     }
 }

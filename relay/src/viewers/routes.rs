@@ -1,12 +1,14 @@
 //! Which request gets what.
 
+use std::{net::IpAddr, sync::Arc};
+
 use pinhole_link::{
     CameraName,
     http::{Method, NO_STORE, Request, Response, StatusCode},
 };
 
 use super::{
-    Site,
+    Site, admission,
     camera_state::state_in_words,
     pages,
     places::NoPlace,
@@ -57,8 +59,8 @@ pub(super) enum Answer {
     Stream(Wanted),
 }
 
-/// Answers a request, whatever it asks for.
-pub(super) async fn answer(site: &Site, request: &Request) -> Answer {
+/// Answers a request that came from `from`, whatever it asks for.
+pub(super) async fn answer(site: &Site, request: &Request, from: IpAddr) -> Answer {
     if !matches!(request.method(), Method::Get | Method::Head) {
         let words = "Only GET and HEAD are answered here.";
         let mut response = text(StatusCode::MethodNotAllowed, words);
@@ -67,28 +69,45 @@ pub(super) async fn answer(site: &Site, request: &Request) -> Answer {
     }
     let path = request.path();
     if path == "/" {
-        return Answer::Finite(html(StatusCode::Ok, pages::list(&site.cameras.all())));
+        let visible = admission::visible(site, request, from);
+        let page = html(StatusCode::Ok, pages::list(&visible));
+        return Answer::Finite(admission::remembering(page, &visible.pass, None));
     }
     if let Some((_, content_type, content)) = ASSETS.iter().find(|(at, ..)| *at == path) {
         return Answer::Finite(asset(content_type, content));
     }
     let (name, what) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
-    let name: Option<CameraName> = name.parse().ok();
-    let Some(camera) = name.and_then(|name| site.cameras.get(&name)) else {
+    let Ok(name) = name.parse::<CameraName>() else {
+        return Answer::Finite(not_found("There is no such page here."));
+    };
+    let camera = site.cameras.get(&name);
+    let rule = match &camera {
+        Some(camera) => camera.rule().newest().unwrap_or_default(),
+        None => Arc::new(site.gate.no_camera(site.cameras.all_key())),
+    };
+    let pass = match site.gate.admit(request, from, &name, &rule).await {
+        Ok(pass) => pass,
+        Err(denial) => return Answer::Finite(admission::denied(denial, &rule, &name, what)),
+    };
+    let Some(camera) = camera else {
         return Answer::Finite(not_found("There is no such camera here."));
     };
     let page = request.query("page").and_then(|id| PageId::parse(&id));
     Answer::Finite(match what {
-        "" => html(StatusCode::Ok, pages::camera(&camera)),
-        "stream" => return Answer::Stream(Wanted { camera, page }),
+        "" => {
+            let page = html(StatusCode::Ok, pages::camera(&camera, pass.token()));
+            admission::remembering(page, &pass, Some(&name))
+        }
+        "stream" => return Answer::Stream(Wanted { camera, pass, page }),
         "snapshot.jpg" => snapshot(&camera).await,
         "status.json" => {
             let status = Status::of(&camera, page.as_ref(), site);
             fresh(StatusCode::Ok, "application/json", status.to_json())
         }
         "box.json" => box_status(&camera, site).await,
+        "link.json" => admission::share(&camera, &rule, &pass, request),
         _ => not_found(
-            "A camera has a page, a stream, a snapshot.jpg, a status.json and a box.json, and nothing else.",
+            "A camera has a page, a stream, a snapshot.jpg, a status.json, a box.json and a link.json, and nothing else.",
         ),
     })
 }
@@ -141,20 +160,20 @@ fn asset(content_type: &str, content: &str) -> Response {
 }
 
 fn not_found(words: &str) -> Response {
-    html(StatusCode::NotFound, pages::not_found(words))
+    html(StatusCode::NotFound, pages::notice("Not found", words))
 }
 
-fn html(status: StatusCode, page: String) -> Response {
+pub(super) fn html(status: StatusCode, page: String) -> Response {
     fresh(status, "text/html; charset=utf-8", page)
 }
 
-fn text(status: StatusCode, words: &str) -> Response {
+pub(super) fn text(status: StatusCode, words: &str) -> Response {
     fresh(status, "text/plain; charset=utf-8", format!("{words}\n"))
 }
 
 /// A response that shows the present, with the headers that keep a browser
 /// from doing more with it than it should.
-fn fresh(status: StatusCode, content_type: &str, body: impl AsRef<[u8]>) -> Response {
+pub(super) fn fresh(status: StatusCode, content_type: &str, body: impl AsRef<[u8]>) -> Response {
     let mut response = Response::new(status);
     response.set_body(body.as_ref());
     response.insert_header("Content-Type", content_type);

@@ -10,11 +10,18 @@ use pinhole_link::{
 use smol::{future::FutureExt as _, io::AsyncWriteExt as _};
 
 use super::connection::ClientStream;
-use crate::{camera::Camera, limits::Limits, watchers::PageId};
+use crate::{
+    access::{self, Pass},
+    camera::Camera,
+    limits::Limits,
+    watchers::PageId,
+};
 
 /// The stream that a request asks for.
 pub(super) struct Wanted {
     pub(super) camera: Arc<Camera>,
+    /// On what whoever asks was let in.
+    pub(super) pass: Pass,
     /// The page that shows it, if it said which it is.
     pub(super) page: Option<PageId>,
 }
@@ -46,8 +53,8 @@ pub(super) fn open(wanted: Wanted, limits: &Limits) -> Result<OpenStream, Full> 
 }
 
 impl OpenStream {
-    /// Sends the camera's pictures until the client goes, the camera is removed
-    /// or `stop` resolves.
+    /// Sends the camera's pictures until the client goes, the camera is removed,
+    /// the pass is void or `stop` resolves.
     pub(super) async fn send(
         self,
         stream: &mut ClientStream,
@@ -67,7 +74,8 @@ impl OpenStream {
             .clone()
             .map(|id| camera.watchers().watch(id));
         let mut frames = camera.frames().reader();
-        let ended = camera.removed().or(stop);
+        let void = access::until_void(&self.wanted.pass, camera);
+        let ended = camera.removed().or(void).or(stop);
         let counters = camera.counters();
         send_frames(stream, framing, &mut frames, ended, |frame| {
             counters.sent_frames.add(1);

@@ -127,7 +127,7 @@ impl Viewer {
             false => self.places.for_request(client.address).map(Some),
         };
         let answer = match place {
-            Ok(_) => routes::answer(&self.site, &request).await,
+            Ok(_) => routes::answer(&self.site, &request, client.address).await,
             Err(ref no_place) => {
                 self.trouble.no_place(no_place);
                 Answer::Finite(routes::too_many_requests(no_place))

@@ -7,6 +7,7 @@
     reason = "all of this is test, also what is in no #[test] function"
 )]
 
+mod access;
 mod acme;
 mod authority;
 mod certificates;

@@ -65,13 +65,15 @@ impl State {
         told[0].to_owned()
     }
 
-    /// Enrols a camera for a relay whose UDP port is `port`.
+    /// Enrols a camera that everybody may see, for a relay whose UDP port is
+    /// `port`.
     pub(crate) fn enrol(&self, name: &str, port: u16) -> Enrolment {
         let endpoint = format!("127.0.0.1:{port}");
         let output = self.run(&[
             "camera",
             "add",
             name,
+            "--public",
             "--endpoint",
             &endpoint,
             "--output",
@@ -83,7 +85,7 @@ impl State {
 
     /// Adds a camera that is no box.
     pub(crate) fn add_url(&self, name: &str, url: &str) {
-        let output = self.run(&["camera", "add", name, "--url", url]);
+        let output = self.run(&["camera", "add", name, "--public", "--url", url]);
         assert!(output.status.success(), "{output:?}");
     }
 
@@ -178,8 +180,19 @@ impl RunningRelay {
         port.trim_end_matches('/').parse().unwrap()
     }
 
+    /// Stops it, and returns all that it has said.
+    pub(crate) fn log(mut self) -> String {
+        self.terminate();
+        self.seen.extend(self.lines.iter());
+        self.seen.join("\n")
+    }
+
     /// Asks it to stop, as systemd does, and waits for that.
     pub(crate) fn stop(mut self) {
+        self.terminate();
+    }
+
+    fn terminate(&mut self) {
         let kill = Command::new("kill")
             .arg(self.child.id().to_string())
             .status();

@@ -53,7 +53,13 @@ impl Viewer {
 
     /// Opens the stream of `camera` for a page of that ID.
     pub(crate) fn watch_as(state: &State, port: u16, camera: &str, page: &str) -> Self {
-        let mut curl = command(state, port, &format!("/{camera}/stream?page={page}"))
+        Self::open(state, port, &format!("/{camera}/stream?page={page}"), &[])
+    }
+
+    /// Opens the stream at `path`, by curl with `arguments`.
+    pub(crate) fn open(state: &State, port: u16, path: &str, arguments: &[&str]) -> Self {
+        let mut curl = command(state, port, path)
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

@@ -17,13 +17,20 @@ const STATUS_INTERVAL = 1000;
 const STREAM_GRACE = 4000;
 
 let watching = true;
+const first = new URLSearchParams(query);
 // What the relay knows the stream by. The first ID came with the page.
-let page = new URLSearchParams(query).get('page');
+let page = first.get('page');
+// What opens the camera, where it is opened by a link.
+const token = first.get('token');
 let connected = Date.now();
 let pause = FIRST_PAUSE;
 let reconnection;
 let relayStarted;
 let relayWasAway = false;
+
+function queryFor(id) {
+  return '?page=' + id + (token ? '&token=' + token : '');
+}
 
 // A new ID each time, so that no browser joins the broken stream and the relay
 // does not take that one for the new.
@@ -31,7 +38,7 @@ function connect() {
   reconnection = undefined;
   page = Math.random().toString(36).slice(2) + Date.now().toString(36);
   connected = Date.now();
-  picture.src = stream + '?page=' + page;
+  picture.src = stream + queryFor(page);
 }
 
 function reconnectLater() {
@@ -56,7 +63,7 @@ function details(status) {
 async function refresh() {
   try {
     const asked = page;
-    const answer = await fetch(statusUrl + '?page=' + asked, { cache: 'no-store' });
+    const answer = await fetch(statusUrl + queryFor(asked), { cache: 'no-store' });
     if (!answer.ok) throw new Error('HTTP status ' + answer.status);
     const status = await answer.json();
     show(status.state, status.message, details(status));

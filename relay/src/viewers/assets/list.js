@@ -6,7 +6,7 @@ const INTERVAL = 3000;
 
 async function refresh() {
   try {
-    const answer = await fetch('/', { cache: 'no-store' });
+    const answer = await fetch(location.href, { cache: 'no-store' });
     const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
     const fresh = page.querySelector('main');
     const shown = document.querySelector('main');
