@@ -30,6 +30,7 @@ packages_to() {
     'watch as viewers do') echo chromium ffmpeg ;;
     'test the relay and its tunnel') echo curl iproute2 pebble wireguard-go ;;
     "test the box's network") echo busybox iproute2 radvd ;;
+    'package the relay') echo dpkg-dev jq ;;
     'check the scripts') echo shellcheck xz-utils zstd ;;
     esac
 }
