@@ -21,6 +21,7 @@ use smol::{
     Executor, Task, Timer,
     channel::{Receiver, Sender},
     future::FutureExt as _,
+    lock::Semaphore,
 };
 use tracing::{info, warn};
 
@@ -62,6 +63,7 @@ pub struct Cameras {
     /// What signs links to all cameras.
     all_key: RwLock<Option<LinkKey>>,
     not_taken_in: Complaint,
+    clock_turns: Arc<Semaphore>,
 }
 
 /// The tunnel that is to be opened once there are boxes.
@@ -123,6 +125,7 @@ impl Cameras {
             enrolled: RwLock::default(),
             all_key: RwLock::default(),
             not_taken_in: Complaint::default(),
+            clock_turns: Arc::new(Semaphore::new(clock::TURNS)),
         }
     }
 
@@ -199,7 +202,7 @@ impl Cameras {
             let camera = Arc::new(Camera::new(name.clone(), entry.clone(), removed));
             let place = Enrolled {
                 camera: Arc::clone(&camera),
-                _clock: spawn_clock(&executor, Arc::clone(&camera), &feed),
+                _clock: self.spawn_clock(&executor, Arc::clone(&camera), &feed),
                 _pull: spawn_pull(&executor, camera, feed, self.patience),
                 _removal: removal,
             };
@@ -216,6 +219,20 @@ impl Cameras {
         *self.all_key.write().unwrap_or_else(PoisonError::into_inner) =
             registry.rules.all_key().cloned();
         outcome
+    }
+
+    fn spawn_clock(
+        &self,
+        executor: &Executor<'static>,
+        camera: Arc<Camera>,
+        feed: &Feed,
+    ) -> Option<Task<Infallible>> {
+        let Feed::Box(entry, tunnel) = feed.clone() else {
+            return None;
+        };
+        let turns = Arc::clone(&self.clock_turns);
+        let telling = async move { clock::keep_telling(&camera, &entry, &tunnel, &turns).await };
+        Some(executor.spawn(telling))
     }
 
     /// Opens the tunnel, if there is to be one and it is not open yet.
@@ -379,17 +396,6 @@ fn set_peer(
         endpoint,
         keepalive,
     })
-}
-
-fn spawn_clock(
-    executor: &Executor<'static>,
-    camera: Arc<Camera>,
-    feed: &Feed,
-) -> Option<Task<Infallible>> {
-    let Feed::Box(entry, tunnel) = feed.clone() else {
-        return None;
-    };
-    Some(executor.spawn(async move { clock::keep_telling(&camera, &entry, &tunnel).await }))
 }
 
 fn spawn_pull(

@@ -22,6 +22,7 @@ use smol::{
     Timer,
     future::FutureExt as _,
     io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    lock::Semaphore,
 };
 use tracing::{debug, info};
 
@@ -34,6 +35,11 @@ use crate::{
 
 /// How long a box may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Boxes that are told at once. Each takes a connection in the tunnel, with
+/// 768 KiB of buffers where that is in this process, and after a restart of the
+/// relay all boxes make a handshake within seconds.
+pub(crate) const TURNS: usize = 16;
 
 /// The pause before a box that did not answer is told again.
 const PAUSE: Duration = Duration::from_secs(15);
@@ -64,13 +70,22 @@ enum Offset {
     Behind(Duration),
 }
 
-/// Tells the camera's box the time whenever it has made a handshake.
-pub(crate) async fn keep_telling(camera: &Camera, entry: &BoxEntry, tunnel: &Tunnel) -> Infallible {
+/// Tells the camera's box the time whenever it has made a handshake. It waits
+/// for one of `turns`, of which there are [`TURNS`] for all boxes.
+pub(crate) async fn keep_telling(
+    camera: &Camera,
+    entry: &BoxEntry,
+    tunnel: &Tunnel,
+    turns: &Semaphore,
+) -> Infallible {
     let mut handshakes = camera.handshakes().reader();
     loop {
         handshakes.next().await;
         loop {
-            match tell(entry, tunnel).await {
+            let turn = turns.acquire().await;
+            let told = tell(entry, tunnel).await;
+            drop(turn);
+            match told {
                 Ok(offset) => {
                     act(camera, entry, offset, tunnel).await;
                     break;
