@@ -147,9 +147,9 @@ pub(crate) fn tell_access(state: &StateDirectory, name: &CameraName) -> Result<(
     let valid = validity(VALID)?;
     if let Some(link) = changes::first_link(state, name, valid)? {
         println!(
-            "Only those who have a link can see it. This one is valid for {}:\n\n{link}\n\n\
+            "Only those who have a link can see it. This one is valid for {} days:\n\n{link}\n\n\
              `pinhole-relay camera link {name}` prints others.",
-            humantime::format_duration(valid)
+            valid.as_secs() / (24 * 3600)
         );
     }
     Ok(())
