@@ -40,6 +40,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Serve the cameras
     Run(Run),
+    /// Look whether `run` with the same options can work, and say what to mend
+    Check(Run),
     /// Add, list, change and remove cameras; a running relay takes changes in seconds
     #[command(subcommand)]
     Camera(CameraCommand),

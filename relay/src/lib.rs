@@ -15,6 +15,7 @@ pub mod camera;
 pub mod camera_url;
 pub mod cameras;
 pub mod certificate;
+pub mod check;
 mod clock;
 mod complaint;
 pub mod configuration;

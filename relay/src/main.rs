@@ -15,6 +15,7 @@ use async_signal::{Signal, Signals};
 use clap::Parser as _;
 use pinhole_link::{CameraName, Enrolment};
 use pinhole_relay::{
+    check::{self, Verdict},
     configuration::{Configuration, ConfigurationError, LogFormat},
     enrol::{self, Output},
     qr_code,
@@ -46,6 +47,10 @@ fn execute(arguments: Arguments) -> Result<(), Box<dyn Error>> {
             log::start(run.log_format(&configuration), arguments.verbose);
             serve(run.into_settings(configuration, state)?)
         }
+        Command::Check(run) => {
+            let configuration = run.configuration()?;
+            inspect(&run.into_settings(configuration, state)?)
+        }
         Command::Status { json } => {
             print!("{}", inspection::status(&state, json)?);
             Ok(())
@@ -75,6 +80,21 @@ fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
         }
     })?;
     Ok(())
+}
+
+/// Prints what is found; an error where something makes serving impossible.
+fn inspect(settings: &Settings) -> Result<(), Box<dyn Error>> {
+    let findings = check::check(settings);
+    for finding in &findings {
+        println!("{finding}");
+    }
+    match findings
+        .iter()
+        .any(|finding| finding.verdict == Verdict::Fail)
+    {
+        true => Err("not all is well: see the lines that begin with fail".into()),
+        false => Ok(()),
+    }
 }
 
 fn manage(command: CameraCommand, state: &StateDirectory) -> Result<(), Box<dyn Error>> {

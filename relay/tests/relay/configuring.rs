@@ -47,3 +47,33 @@ fn a_wrong_file_is_told_in_one_line() {
         "{error}"
     );
 }
+
+#[test]
+fn check_says_what_stands_in_the_way_and_what_does_not() {
+    let state = State::new();
+    let run = |command: &str| {
+        let listen = ["--listen", "127.0.0.1:0", "--tunnel-listen", "127.0.0.1:0"];
+        let arguments = [
+            &[command, "--self-signed", "--tunnel", "in-process"][..],
+            &listen,
+        ]
+        .concat();
+        let output = state.run(&arguments);
+        let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code(), told)
+    };
+    let (status, told) = run("check");
+    assert_eq!(status, Some(1), "{told}");
+    assert!(told.contains("fail cameras     none in "), "{told}");
+    state.enrol("porch", 1000);
+    let (status, told) = run("check");
+    assert_eq!(status, Some(0), "{told}");
+    for line in [
+        "ok   clock",
+        "ok   cameras     1 in",
+        "warn certificate",
+        "ok   tunnel",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+}
