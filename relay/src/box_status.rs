@@ -114,7 +114,34 @@ type Answer = (Instant, Result<BoxStatus, BoxStatusError>);
 #[derive(Debug, Default)]
 pub struct Asked(Mutex<Option<Answer>>);
 
+impl BoxStatus {
+    /// What keeps the box from sending pictures, in its words; `None` while it
+    /// does.
+    pub(crate) fn trouble(&self) -> Option<&str> {
+        let is_live = self.state.as_deref() == Some("live");
+        self.reason.as_deref().filter(|_| !is_live)
+    }
+
+    /// The state in a word.
+    pub(crate) fn state(&self) -> Option<&str> {
+        self.state.as_deref()
+    }
+
+    /// Pictures a second that the webcam is set to.
+    pub(crate) fn desired_rate(&self) -> Option<f64> {
+        self.in_use.as_ref()?.frames_per_second
+    }
+}
+
 impl Asked {
+    /// What the box said last, and how long ago. `None` also while it is being
+    /// asked.
+    pub(crate) fn last(&self) -> Option<(Duration, BoxStatus)> {
+        let last = self.0.try_lock()?;
+        let (at, answer) = last.as_ref()?;
+        Some((at.elapsed(), answer.clone().ok()?))
+    }
+
     /// What `camera`'s box says now.
     ///
     /// # Errors

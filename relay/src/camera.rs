@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use pinhole_link::{CameraName, Frame, Latest, tunnel::PeerStatus};
+use pinhole_link::{CameraName, Frame, Latest, jpeg, tunnel::PeerStatus};
 use smol::channel::Receiver;
 
 use crate::{
@@ -88,6 +88,8 @@ pub struct Health {
     pub missed: u64,
     /// The newest frame, while the stream lasts.
     pub newest: Option<Arrival>,
+    /// Width and height of the last picture of a stream that has ended.
+    pub(crate) last_size: Option<(u16, u16)>,
     arrivals: VecDeque<Instant>,
 }
 
@@ -192,11 +194,20 @@ impl Camera {
     pub(crate) fn set_pull(&self, pull: Pull) {
         let mut health = self.lock();
         if pull != Pull::Streaming {
+            if let Some(size) = self.frames.newest().as_ref().and_then(size) {
+                health.last_size = Some(size);
+            }
             health.newest = None;
             health.arrivals.clear();
             self.frames.clear();
         }
         health.pull = pull;
+    }
+
+    /// Width and height of its pictures, as far as there was one.
+    pub(crate) fn picture_size(&self) -> Option<(u16, u16)> {
+        let newest = self.frames.newest();
+        newest.as_ref().and_then(size).or(self.lock().last_size)
     }
 
     /// Records a good frame and gives it to the viewers.
@@ -267,6 +278,7 @@ impl Health {
             last_bad_frame: None,
             missed: 0,
             newest: None,
+            last_size: None,
             arrivals: VecDeque::new(),
         }
     }
@@ -304,6 +316,12 @@ impl Health {
         }
         self.arrivals.push_back(arrival.at);
     }
+}
+
+/// Width and height.
+fn size(frame: &Frame) -> Option<(u16, u16)> {
+    let picture = jpeg::check(frame.jpeg()).ok()?;
+    Some((picture.width, picture.height))
 }
 
 fn is_fresh(handshake: Instant) -> bool {

@@ -31,7 +31,7 @@ use crate::{
     service_manager,
     sockets::Sockets,
     state::{RunningError, StateDirectory, StateLock},
-    viewers::{Site, Viewers},
+    viewers::{Placeholders, Site, Viewers},
 };
 
 /// Least number of threads: a viewer's encryption must not hold up a pull.
@@ -56,6 +56,9 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where a reverse proxy connects, over TCP without TLS; no port if `None`.
     pub plain_listen: Option<SocketAddr>,
+    /// The other sites whose scripts may read what is served, such as
+    /// `https://example.org`; `*` for all.
+    pub allowed_origins: Vec<String>,
     /// The proxies whose word on a client's address counts. On the port for
     /// plain HTTP, whoever is on this machine counts too.
     pub trusted_proxies: Vec<Network>,
@@ -147,6 +150,7 @@ pub struct Relay {
     metrics: Option<Metrics>,
     redirect: Option<Redirect>,
     limits: Limits,
+    allowed_origins: Vec<String>,
     trusted_proxies: Vec<Network>,
     gate: Gate,
     _running: StateLock,
@@ -230,6 +234,7 @@ impl Relay {
             metrics,
             redirect,
             limits: settings.limits,
+            allowed_origins: settings.allowed_origins,
             trusted_proxies: settings.trusted_proxies,
             gate: Gate::new().map_err(RegistryError::from)?,
             _running: running,
@@ -288,8 +293,10 @@ impl Relay {
             started: SystemTime::now(),
             limits: self.limits,
             counters: Arc::default(),
+            allowed_origins: self.allowed_origins,
             trusted_proxies: self.trusted_proxies,
             gate: self.gate,
+            placeholders: Placeholders::default(),
         });
         let (serving, stopped) = smol::channel::bounded::<Infallible>(1);
         // Ends when it is dropped, with this function.

@@ -98,6 +98,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !keep_alive {
             response.insert_header("Connection", "close");
         }
+        // It has the head of the answer that it stands for, whose length is not
+        // its own (RFC 9110 section 15.4.5).
+        let method = match response.status() {
+            StatusCode::NotModified => Method::Head,
+            _ => method,
+        };
         let mut encoder = Encoder::new(response, method);
         smol::io::copy(&mut encoder, &mut self.stream).await?;
         self.stream.flush().await

@@ -20,21 +20,26 @@ use crate::multipart::{self, Framing};
 /// The head of a camera stream's response. It is sent at once, before there is
 /// any frame: clients give up on a silent URL.
 pub fn stream_head(framing: Framing) -> String {
+    stream_head_with(framing, multipart::CONTENT_TYPE, "")
+}
+
+/// The same with another type, and with more header fields, each with its CR LF.
+pub fn stream_head_with(framing: Framing, content_type: &str, fields: &str) -> String {
     let transfer_encoding = match framing {
         Framing::Chunked => "Transfer-Encoding: chunked\r\n",
         Framing::CloseDelimited => "",
     };
     format!(
         "HTTP/1.1 200 OK\r\n\
-         Content-Type: {}\r\n\
+         Content-Type: {content_type}\r\n\
          Cache-Control: {NO_STORE}\r\n\
          Pragma: no-cache\r\n\
          Expires: 0\r\n\
          X-Accel-Buffering: no\r\n\
          Connection: close\r\n\
+         {fields}\
          {transfer_encoding}\
-         \r\n",
-        multipart::CONTENT_TYPE
+         \r\n"
     )
 }
 

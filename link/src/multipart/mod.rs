@@ -6,15 +6,36 @@
 //! without waiting for the next one. Each part carries an exact
 //! `Content-Length`, the capture time as `X-Timestamp` (seconds and
 //! microseconds since 1970, as ustreamer sends it) and the source's count as
-//! `X-Sequence`.
+//! `X-Sequence`. Browsers get another [`Dialect`].
 
 mod reader;
 mod sender;
 mod writer;
 
 pub use reader::{MultipartError, PartReader};
-pub use sender::{Drain, send_frames};
-pub use writer::{Framing, PartWriter};
+pub use sender::{Drain, Source, send, send_frames};
+pub use writer::{Dialect, Framing, PartWriter, Pieces};
+
+use crate::Frame;
+
+/// What is sent as one part.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The picture.
+    pub frame: Frame,
+    /// Why there is this picture in the place of the camera's, in a word, if it
+    /// is one that tells so.
+    pub placeholder: Option<&'static str>,
+}
+
+impl From<Frame> for Part {
+    fn from(frame: Frame) -> Self {
+        Self {
+            frame,
+            placeholder: None,
+        }
+    }
+}
 
 /// The boundary: a fixed token without quotes or leading dashes, which some
 /// clients do not take off.
@@ -28,3 +49,10 @@ const TIMESTAMP: &str = "X-Timestamp";
 
 /// A part's header with the source's count of frames.
 const SEQUENCE: &str = "X-Sequence";
+
+/// A part's header by which programs tell a picture that was made in the place
+/// of the camera's.
+const PLACEHOLDER: &str = "X-Pinhole-Placeholder";
+
+/// The header that each part begins with.
+const CONTENT_TYPE_OF_PART: &str = "Content-Type: image/jpeg\r\n";

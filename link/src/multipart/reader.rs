@@ -4,7 +4,7 @@ use std::{io, time::SystemTime};
 
 use smol::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _};
 
-use super::{BOUNDARY, SEQUENCE, TIMESTAMP};
+use super::{BOUNDARY, PLACEHOLDER, SEQUENCE, TIMESTAMP};
 use crate::{Frame, MAX_JPEG_LEN, Timestamp};
 
 /// Longest run of lines between two parts' bodies, in bytes.
@@ -45,16 +45,25 @@ impl<R: AsyncBufRead + Unpin> PartReader<R> {
     }
 
     /// The next frame, as it came; `None` where the body ends between parts.
-    /// A part without a capture time counts as captured now; one without a
+    /// Placeholders are passed over: they are no pictures of a camera. A part without a capture time counts as captured now; one without a
     /// count gets 0.
     ///
     /// # Errors
     /// See [`MultipartError`].
     pub async fn next(&mut self) -> Result<Option<Frame>, MultipartError> {
-        let Some(headers) = self.headers().await? else {
-            return Ok(None);
-        };
-        let headers = PartHeaders::parse(&headers)?;
+        loop {
+            let Some(headers) = self.headers().await? else {
+                return Ok(None);
+            };
+            let headers = PartHeaders::parse(&headers)?;
+            let frame = self.frame(&headers).await?;
+            if !headers.is_placeholder {
+                return Ok(Some(frame));
+            }
+        }
+    }
+
+    async fn frame(&mut self, headers: &PartHeaders) -> Result<Frame, MultipartError> {
         if headers.content_length > MAX_JPEG_LEN {
             return Err(MultipartError::TooLarge(headers.content_length));
         }
@@ -67,7 +76,7 @@ impl<R: AsyncBufRead + Unpin> PartReader<R> {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
         let captured = headers.captured.unwrap_or_else(SystemTime::now);
-        Ok(Some(Frame::new(jpeg, captured, headers.sequence)))
+        Ok(Frame::new(jpeg, captured, headers.sequence))
     }
 
     /// The lines from the boundary to the blank line that ends a part's
@@ -116,6 +125,7 @@ struct PartHeaders {
     content_length: usize,
     captured: Option<SystemTime>,
     sequence: u64,
+    is_placeholder: bool,
 }
 
 impl PartHeaders {
@@ -143,6 +153,7 @@ impl PartHeaders {
             sequence: value(SEQUENCE)
                 .and_then(|count| count.trim().parse().ok())
                 .unwrap_or(0),
+            is_placeholder: value(PLACEHOLDER).is_some(),
         })
     }
 }
@@ -154,7 +165,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::multipart::{Framing, PartWriter};
+    use crate::multipart::{Dialect, Framing, PartWriter};
 
     fn read_all(body: &[u8]) -> Result<Vec<Frame>, MultipartError> {
         smol::block_on(async {
@@ -168,12 +179,12 @@ mod tests {
     }
 
     fn written(pictures: &[Vec<u8>]) -> Vec<u8> {
-        let mut writer = PartWriter::new(Framing::CloseDelimited);
+        let mut writer = PartWriter::new(Framing::CloseDelimited, Dialect::Eager);
         let mut body = writer.opening().to_vec();
         for (sequence, picture) in pictures.iter().enumerate() {
             let captured = UNIX_EPOCH + Duration::from_micros(1_234_567_890_123_456);
             let frame = Frame::new(picture.clone(), captured, sequence as u64);
-            body.extend_from_slice(writer.part(&frame));
+            body.extend_from_slice(&writer.part(&frame.into()).concat());
         }
         body
     }
@@ -186,6 +197,16 @@ mod tests {
         assert_eq!(frames[1].sequence(), 1);
         let captured = UNIX_EPOCH + Duration::from_micros(1_234_567_890_123_456);
         assert_eq!(frames[0].captured(), captured);
+    }
+
+    #[test]
+    fn placeholders_are_passed_over() {
+        let body =
+            b"--pinholeframe\r\nContent-Length: 1\r\nX-Pinhole-Placeholder: offline\r\n\r\na\r\n\
+            --pinholeframe\r\nContent-Length: 1\r\n\r\nb\r\n--pinholeframe--\r\n";
+        let frames = read_all(body).unwrap();
+        assert_eq!(frames.len(), 1);
+        assert_eq!(frames[0].jpeg()[..], *b"b");
     }
 
     #[test]

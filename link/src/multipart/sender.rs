@@ -1,13 +1,17 @@
 //! The hot path: from a latest-frame slot to one client's connection.
 
-use std::{future::Future, io, pin::pin};
+use std::{
+    future::{Future, poll_fn},
+    io::{self, IoSlice},
+    pin::{Pin, pin},
+};
 
 use smol::{
     future::FutureExt as _,
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
 };
 
-use super::{Framing, PartWriter};
+use super::{Dialect, Framing, Part, PartWriter};
 use crate::{Frame, Reader};
 
 /// Most that a client may send while it gets a stream, in bytes. It has nothing
@@ -24,45 +28,48 @@ pub trait Drain {
     fn drained(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
-/// Sends the slot's frames as a multipart body until the client goes away, or
-/// until `ended` resolves: then the body gets its proper end, behind a whole
-/// part, and with the last chunk where there are chunks.
+/// Where a sender takes what it sends.
+pub trait Source {
+    /// What is to be sent next, as new as can be; `None` at the stream's end.
+    /// Dropping the future must lose nothing.
+    fn next(&mut self) -> impl Future<Output = Option<Part>> + Send;
+
+    /// Hears of each part that has left, and of its bytes.
+    fn sent(&mut self, part: &Part, bytes: usize);
+}
+
+/// Sends what `source` gives as a multipart body until the client goes away, or
+/// until `source` ends: then the body gets its proper end, behind a whole part,
+/// and with the last chunk where there are chunks.
 ///
-/// Each step takes the newest frame, writes one whole part and waits until it
-/// has left before it looks at the slot again: whatever the speed of the
-/// client, at most one frame is on its way to it, and none is ever torn.
-/// `sent` hears of each frame that has left.
+/// Each step takes the newest part, writes it whole and waits until it has left
+/// before it asks the source again: whatever the speed of the client, at most
+/// one picture is on its way to it, and none is ever torn.
 ///
 /// # Errors
 /// When the connection failed. A client that closes is no error, nor is the
 /// end of one that sends more than 64 KiB meanwhile.
-pub async fn send_frames<S>(
+pub async fn send<S>(
     connection: &mut S,
-    framing: Framing,
-    frames: &mut Reader<Frame>,
-    ended: impl Future<Output = ()>,
-    mut sent: impl FnMut(&Frame),
+    mut writer: PartWriter,
+    source: &mut impl Source,
 ) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Drain + Unpin,
 {
-    let mut writer = PartWriter::new(framing);
-    let mut ended = pin!(async {
-        ended.await;
-        Ok(Next::End)
-    });
     let mut unasked = 0;
     connection.write_all(writer.opening()).await?;
     connection.flush().await?;
     loop {
-        let newest = async { Ok(Next::Frame(frames.next().await.value)) };
+        let next = async { Ok(source.next().await.map_or(Next::End, Next::Part)) };
         let gone = async { closed(connection, &mut unasked).await.map(|()| Next::Gone) };
-        match ended.as_mut().or(newest).or(gone).await? {
-            Next::Frame(frame) => {
-                connection.write_all(writer.part(&frame)).await?;
+        match next.or(gone).await? {
+            Next::Part(part) => {
+                let pieces = writer.part(&part);
+                write_pieces(connection, &pieces).await?;
                 connection.flush().await?;
                 connection.drained().await?;
-                sent(&frame);
+                source.sent(&part, pieces.iter().map(|piece| piece.len()).sum());
             }
             Next::Gone => return Ok(()),
             Next::End => {
@@ -73,9 +80,79 @@ where
     }
 }
 
+/// Sends the slot's frames, as [`send`] in the eager dialect, until `ended`
+/// resolves. `sent` hears of each frame that has left.
+///
+/// # Errors
+/// As [`send`].
+pub async fn send_frames<S>(
+    connection: &mut S,
+    framing: Framing,
+    frames: &mut Reader<Frame>,
+    ended: impl Future<Output = ()> + Send,
+    sent: impl FnMut(&Frame) + Send,
+) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Drain + Unpin,
+{
+    let mut source = Slot {
+        frames,
+        ended: pin!(ended),
+        sent,
+    };
+    let writer = PartWriter::new(framing, Dialect::Eager);
+    send(connection, writer, &mut source).await
+}
+
+/// A slot as it is.
+struct Slot<'slot, E, F> {
+    frames: &'slot mut Reader<Frame>,
+    ended: Pin<&'slot mut E>,
+    sent: F,
+}
+
+impl<E, F> Source for Slot<'_, E, F>
+where
+    E: Future<Output = ()> + Send,
+    F: FnMut(&Frame) + Send,
+{
+    async fn next(&mut self) -> Option<Part> {
+        let ended = async {
+            self.ended.as_mut().await;
+            None
+        };
+        let newest = async { Some(self.frames.next().await.value.into()) };
+        ended.or(newest).await
+    }
+
+    fn sent(&mut self, part: &Part, _: usize) {
+        (self.sent)(&part.frame);
+    }
+}
+
+/// Writes all of `pieces`, as few writes as the connection lets it be.
+async fn write_pieces(
+    connection: &mut (impl AsyncWrite + Unpin),
+    pieces: &[&[u8]; 4],
+) -> io::Result<()> {
+    let mut slices = pieces.map(IoSlice::new);
+    let mut slices = &mut slices[..];
+    // Those of no length would look like a connection that takes nothing.
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        let written =
+            poll_fn(|context| Pin::new(&mut *connection).poll_write_vectored(context, slices));
+        match written.await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => IoSlice::advance_slices(&mut slices, written),
+        }
+    }
+    Ok(())
+}
+
 /// What a connection waits for.
 enum Next {
-    Frame(Frame),
+    Part(Part),
     Gone,
     End,
 }
@@ -154,7 +231,7 @@ mod tests {
         }
     }
 
-    fn send_to(rest: usize, ended: impl Future<Output = ()>) -> Chatty {
+    fn send_to(rest: usize, ended: impl Future<Output = ()> + Send) -> Chatty {
         let mut client = Chatty {
             rest,
             read: 0,

@@ -1,9 +1,9 @@
-//! Frames to multipart bytes.
+//! Parts to multipart bytes.
 
 use std::fmt::Write as _;
 
-use super::{BOUNDARY, SEQUENCE, TIMESTAMP};
-use crate::{Frame, Timestamp};
+use super::{CONTENT_TYPE_OF_PART, PLACEHOLDER, Part, SEQUENCE, TIMESTAMP};
+use crate::Timestamp;
 
 /// How the body's end is marked (RFC 9112 section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,59 +14,82 @@ pub enum Framing {
     CloseDelimited,
 }
 
-/// Turns frames into the bytes of a multipart body.
+/// Where the headers of a part stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// A part's headers, picture and closing boundary come together. The
+    /// headers tell its length and time. For all programs.
+    Eager,
+    /// A part's headers come with the part before, and say no more than that it
+    /// is a picture. For browsers: Chromium and WebKit show a picture only when
+    /// the headers of the next are complete (Blink's
+    /// `multipart_image_resource_parser.cc`), and would always be one behind.
+    AdvanceHeaders,
+}
+
+/// Turns parts into the bytes of a multipart body.
 ///
-/// Each call returns what must go out in one write, in a buffer that is used
-/// again by the next call.
+/// Each call returns what must go out in one write, in pieces, so that no
+/// picture is copied.
 #[derive(Debug)]
 pub struct PartWriter {
     framing: Framing,
-    buffer: Vec<u8>,
+    dialect: Dialect,
+    /// Used again for each part, so that none of them allocates.
+    chunk_size: String,
     headers: String,
 }
 
+/// What a part is written in.
+pub type Pieces<'part> = [&'part [u8]; 4];
+
 impl PartWriter {
     /// A writer for one response body.
-    pub fn new(framing: Framing) -> Self {
+    pub fn new(framing: Framing, dialect: Dialect) -> Self {
         Self {
             framing,
-            buffer: Vec::new(),
+            dialect,
+            chunk_size: String::new(),
             headers: String::new(),
         }
     }
 
     /// The opening boundary line, without which ffmpeg, mpv, OpenCV, GStreamer
     /// and VLC show nothing.
-    pub fn opening(&mut self) -> &[u8] {
-        self.headers.clear();
-        self.envelop(&[b"--", BOUNDARY.as_bytes(), b"\r\n"])
+    pub fn opening(&self) -> &'static [u8] {
+        match (self.framing, self.dialect) {
+            (Framing::CloseDelimited, Dialect::Eager) => b"--pinholeframe\r\n",
+            (Framing::Chunked, Dialect::Eager) => b"10\r\n--pinholeframe\r\n\r\n",
+            (Framing::CloseDelimited, Dialect::AdvanceHeaders) => {
+                b"--pinholeframe\r\nContent-Type: image/jpeg\r\n\r\n"
+            }
+            (Framing::Chunked, Dialect::AdvanceHeaders) => {
+                b"2c\r\n--pinholeframe\r\nContent-Type: image/jpeg\r\n\r\n\r\n"
+            }
+        }
     }
 
     /// One whole part and the boundary that ends it.
-    pub fn part(&mut self, frame: &Frame) -> &[u8] {
-        let mut headers = std::mem::take(&mut self.headers);
-        headers.clear();
-        // Writing to a String cannot fail.
-        let _ = write!(
-            headers,
-            "Content-Type: image/jpeg\r\n\
-             Content-Length: {}\r\n\
-             {TIMESTAMP}: {}\r\n\
-             {SEQUENCE}: {}\r\n\
-             \r\n",
-            frame.jpeg().len(),
-            Timestamp(frame.captured()),
-            frame.sequence(),
-        );
-        self.envelop(&[
-            headers.as_bytes(),
-            frame.jpeg(),
-            b"\r\n--",
-            BOUNDARY.as_bytes(),
-            b"\r\n",
-        ]);
-        self.headers = headers;
-        &self.buffer
+    pub fn part<'part>(&'part mut self, part: &'part Part) -> Pieces<'part> {
+        self.headers.clear();
+        if self.dialect == Dialect::Eager {
+            // Writing to a String cannot fail.
+            let _ = self.write_headers(part);
+        }
+        let jpeg = part.frame.jpeg();
+        let end = self.end();
+        self.chunk_size.clear();
+        if self.framing == Framing::Chunked {
+            let trailing_line_break = 2;
+            let len = self.headers.len() + jpeg.len() + end.len() - trailing_line_break;
+            let _ = write!(self.chunk_size, "{len:x}\r\n");
+        }
+        [
+            self.chunk_size.as_bytes(),
+            self.headers.as_bytes(),
+            jpeg,
+            end,
+        ]
     }
 
     /// The end of the body.
@@ -77,20 +100,36 @@ impl PartWriter {
         }
     }
 
-    fn envelop(&mut self, pieces: &[&[u8]]) -> &[u8] {
-        self.buffer.clear();
-        if self.framing == Framing::Chunked {
-            let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-            self.buffer
-                .extend_from_slice(format!("{length:x}\r\n").as_bytes());
+    fn write_headers(&mut self, part: &Part) -> std::fmt::Result {
+        let frame = &part.frame;
+        write!(
+            self.headers,
+            "{CONTENT_TYPE_OF_PART}\
+             Content-Length: {}\r\n\
+             {TIMESTAMP}: {}\r\n\
+             {SEQUENCE}: {}\r\n",
+            frame.jpeg().len(),
+            Timestamp(frame.captured()),
+            frame.sequence(),
+        )?;
+        if let Some(cause) = part.placeholder {
+            write!(self.headers, "{PLACEHOLDER}: {cause}\r\n")?;
         }
-        for piece in pieces {
-            self.buffer.extend_from_slice(piece);
+        self.headers.write_str("\r\n")
+    }
+
+    /// What follows a picture, with the line break that ends a chunk.
+    fn end(&self) -> &'static [u8] {
+        match (self.framing, self.dialect) {
+            (Framing::CloseDelimited, Dialect::Eager) => b"\r\n--pinholeframe\r\n",
+            (Framing::Chunked, Dialect::Eager) => b"\r\n--pinholeframe\r\n\r\n",
+            (Framing::CloseDelimited, Dialect::AdvanceHeaders) => {
+                b"\r\n--pinholeframe\r\nContent-Type: image/jpeg\r\n\r\n"
+            }
+            (Framing::Chunked, Dialect::AdvanceHeaders) => {
+                b"\r\n--pinholeframe\r\nContent-Type: image/jpeg\r\n\r\n\r\n"
+            }
         }
-        if self.framing == Framing::Chunked {
-            self.buffer.extend_from_slice(b"\r\n");
-        }
-        &self.buffer
     }
 }
 
@@ -99,13 +138,14 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
+    use crate::{Frame, multipart::BOUNDARY};
 
-    fn frame() -> Frame {
+    fn part() -> Part {
         let captured = UNIX_EPOCH + Duration::from_micros(1_700_000_000_000_042);
-        Frame::new(&b"\xFF\xD8\xFF\xD9"[..], captured, 7)
+        Part::from(Frame::new(&b"\xFF\xD8\xFF\xD9"[..], captured, 7))
     }
 
-    const PART: &[u8] = b"Content-Type: image/jpeg\r\n\
+    const EAGER: &[u8] = b"Content-Type: image/jpeg\r\n\
         Content-Length: 4\r\n\
         X-Timestamp: 1700000000.000042\r\n\
         X-Sequence: 7\r\n\
@@ -113,21 +153,53 @@ mod tests {
         \xFF\xD8\xFF\xD9\r\n\
         --pinholeframe\r\n";
 
+    const ADVANCE: &[u8] = b"\xFF\xD8\xFF\xD9\r\n\
+        --pinholeframe\r\n\
+        Content-Type: image/jpeg\r\n\
+        \r\n";
+
     #[test]
     fn close_delimited_bytes() {
-        let mut writer = PartWriter::new(Framing::CloseDelimited);
-        assert_eq!(writer.opening(), b"--pinholeframe\r\n");
-        assert_eq!(writer.part(&frame()), PART);
-        assert_eq!(writer.part(&frame()), PART);
+        let mut writer = PartWriter::new(Framing::CloseDelimited, Dialect::Eager);
+        assert_eq!(writer.opening(), format!("--{BOUNDARY}\r\n").as_bytes());
+        assert_eq!(writer.part(&part()).concat(), EAGER);
+        assert_eq!(writer.part(&part()).concat(), EAGER);
         assert_eq!(writer.closing(), b"");
+        let mut writer = PartWriter::new(Framing::CloseDelimited, Dialect::AdvanceHeaders);
+        let opening = [writer.opening(), &writer.part(&part()).concat()].concat();
+        let expected = [
+            &b"--pinholeframe\r\nContent-Type: image/jpeg\r\n\r\n"[..],
+            ADVANCE,
+        ];
+        assert_eq!(opening, expected.concat());
     }
 
     #[test]
     fn chunked_bytes_are_one_chunk_a_part() {
-        let mut writer = PartWriter::new(Framing::Chunked);
-        assert_eq!(writer.opening(), b"10\r\n--pinholeframe\r\n\r\n");
-        let expected = [format!("{:x}\r\n", PART.len()).as_bytes(), PART, b"\r\n"].concat();
-        assert_eq!(writer.part(&frame()), expected);
-        assert_eq!(writer.closing(), b"0\r\n\r\n");
+        for (dialect, bytes) in [(Dialect::Eager, EAGER), (Dialect::AdvanceHeaders, ADVANCE)] {
+            let plain = PartWriter::new(Framing::CloseDelimited, dialect);
+            let mut writer = PartWriter::new(Framing::Chunked, dialect);
+            let chunk = |bytes: &[u8]| {
+                [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
+            };
+            assert_eq!(writer.opening(), chunk(plain.opening()));
+            assert_eq!(writer.part(&part()).concat(), chunk(bytes));
+            assert_eq!(writer.closing(), b"0\r\n\r\n");
+        }
+    }
+
+    #[test]
+    fn a_placeholder_is_marked() {
+        let mut writer = PartWriter::new(Framing::CloseDelimited, Dialect::Eager);
+        let part = Part {
+            placeholder: Some("offline"),
+            ..part()
+        };
+        let bytes = writer.part(&part).concat();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(
+            text.contains("\r\nX-Pinhole-Placeholder: offline\r\n\r\n"),
+            "{text}"
+        );
     }
 }

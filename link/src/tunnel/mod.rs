@@ -411,6 +411,17 @@ impl AsyncWrite for Stream {
         }
     }
 
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.0 {
+            Transport::Kernel(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
+            Transport::InProcess(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
+        }
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Transport::Kernel(stream) => Pin::new(stream).poll_flush(context),

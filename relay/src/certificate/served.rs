@@ -20,8 +20,9 @@ use super::{leaf::Leaf, pair::Pair};
 /// (RFC 8737 section 6.2).
 pub const ACME_TLS: &[u8] = b"acme-tls/1";
 
-/// The one protocol that viewers speak.
-const HTTP: &[u8] = b"http/1.1";
+/// What viewers speak. A client that offers only protocols that are not listed
+/// is refused (RFC 7301 section 3.2), and some offer no more than the older one.
+const HTTP: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
 
 /// The certificate that viewers see now, and how things are with it. It can be
 /// replaced at any time; connections that are open keep theirs.
@@ -114,7 +115,7 @@ impl Served {
         // The key of these tickets changes every six hours.
         config.ticketer = aws_lc_rs::Ticketer::new()?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.alpn_protocols = vec![HTTP.to_vec()];
+        config.alpn_protocols = HTTP.map(<[u8]>::to_vec).into();
         if answers_challenges {
             config.alpn_protocols.push(ACME_TLS.to_vec());
         }

@@ -1,7 +1,10 @@
 //! How a camera is doing, in a word for programs and in words for people.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use pinhole_link::CameraName;
+
+use super::placeholder::Notice;
 use crate::camera::{Health, Pull};
 
 /// A stream without a new picture for this long no longer counts as live.
@@ -47,9 +50,55 @@ fn offline(health: &Health) -> String {
 }
 
 /// How old the newest picture of a stream is, if that is too old.
-fn stalled(health: &Health) -> Option<Duration> {
+pub(super) fn stalled(health: &Health) -> Option<Duration> {
     let age = health.newest?.at.elapsed();
     (age >= STALLED_AFTER).then_some(age)
+}
+
+/// What a placeholder tells, where `box_trouble` is what the box says is the
+/// matter. It names moments, not ages, so that it need not be drawn anew.
+pub(super) fn notice(name: &CameraName, health: &Health, box_trouble: Option<&str>) -> Notice {
+    let words = match (&health.pull, box_trouble) {
+        (pull, _) if *pull != Pull::Streaming && !health.online => match health.last_handshake {
+            Some(moment) => format!("the box is offline since {}", clock_time(moment)),
+            None => "the box is offline: it has not connected since the relay started".to_owned(),
+        },
+        (_, Some(trouble)) => trouble.to_owned(),
+        (Pull::Idle | Pull::Starting, None) => "the stream starts".to_owned(),
+        (Pull::Interrupted(cause), None) => cause.clone(),
+        (Pull::Streaming, None) => match stalled(health) {
+            Some(age) => {
+                let since = SystemTime::now().checked_sub(age).unwrap_or(UNIX_EPOCH);
+                format!("no new picture since {}", clock_time(since))
+            }
+            None => "the stream starts".to_owned(),
+        },
+    };
+    Notice {
+        title: name.to_string(),
+        words: capitalized(&words),
+    }
+}
+
+/// A moment as `14:03 UTC`, with its day where that is not the current one.
+fn clock_time(moment: SystemTime) -> String {
+    let day = |moment| humantime::format_rfc3339_seconds(moment).to_string();
+    let (text, now) = (day(moment), day(SystemTime::now()));
+    // 2026-11-23T14:03:05Z
+    let (date, time) = text.split_once('T').unwrap_or((&text, ""));
+    let time = time.get(..5).unwrap_or(time);
+    match now.starts_with(date) {
+        true => format!("{time} UTC"),
+        false => format!("{date} {time} UTC"),
+    }
+}
+
+fn capitalized(words: &str) -> String {
+    let mut letters = words.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => String::new(),
+    }
 }
 
 /// A time as people say it.
@@ -68,6 +117,16 @@ fn roughly(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_told_with_their_day_unless_it_is_today() {
+        let past = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        assert_eq!(clock_time(past), "2023-11-14 22:13 UTC");
+        let now = clock_time(SystemTime::now());
+        assert_eq!(now.len(), "14:03 UTC".len(), "{now}");
+        assert_eq!(capitalized("no webcam"), "No webcam");
+        assert_eq!(capitalized(""), "");
+    }
 
     #[test]
     fn times_are_told_in_one_unit() {

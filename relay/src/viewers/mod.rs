@@ -10,7 +10,16 @@
 //! | `/NAME/box.json` | what its box says of itself |
 //! | `/NAME/link.json?hours=N` | a link to the page for somebody else |
 //! | `…/stream?page=ID`, `…/status.json?page=ID` | the same, and whether that stream is open |
+//! | `/NAME/?action=stream`, `/NAME/?action=snapshot` | the same, as mjpg-streamer has it |
 //! | `/_assets/…` | what the pages are made of |
+//!
+//! | query of a stream | what |
+//! |---|---|
+//! | `fps=N` | at most so many pictures a second |
+//! | `raw=1` | as `application/octet-stream`, which scripts can read |
+//! | `advance_headers=0`, `advance_headers=1` | which [dialect](pinhole_link::multipart::Dialect), whoever asks |
+//!
+//! `max_age=SECONDS` of a snapshot is how old it may be.
 //!
 //! A camera that is not public needs a `?token=…` or a password on each of its
 //! paths, see [`access`](crate::access).
@@ -19,14 +28,19 @@ mod admission;
 mod camera_state;
 mod client;
 mod connection;
+mod cors;
 mod listener;
 mod pages;
+mod placeholder;
 mod places;
+mod query;
 mod routes;
 mod snapshot;
 mod status;
 mod stream;
 mod trouble;
+mod ustreamer;
+mod view;
 mod viewer;
 
 use std::{
@@ -51,6 +65,7 @@ use crate::{
 pub(crate) use camera_state::{state_in_words, state_word};
 use client::Trust;
 use listener::Listener;
+pub use placeholder::Placeholders;
 use places::Places;
 use trouble::Trouble;
 use viewer::{Arrival, Viewer};
@@ -71,10 +86,14 @@ pub struct Site {
     pub limits: Limits,
     /// What happened, all cameras together.
     pub counters: Arc<SiteCounters>,
+    /// The other sites whose scripts may read what is served, `*` for all.
+    pub allowed_origins: Vec<String>,
     /// The proxies whose word on a client's address counts.
     pub trusted_proxies: Vec<Network>,
     /// Who may see which camera.
     pub gate: Gate,
+    /// The pictures for what is missing.
+    pub placeholders: Placeholders,
 }
 
 /// The viewers' ports.

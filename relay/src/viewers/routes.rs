@@ -1,22 +1,24 @@
 //! Which request gets what.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use pinhole_link::{
     CameraName,
     http::{Method, NO_STORE, Request, Response, StatusCode},
 };
+use smol::{Timer, future::FutureExt as _};
 
 use super::{
     Site, admission,
     camera_state::state_in_words,
-    pages,
+    cors, pages,
     places::NoPlace,
+    query::StreamQuery,
     snapshot,
     status::Status,
     stream::{Full, Wanted},
 };
-use crate::{camera::Camera, watchers::PageId};
+use crate::{box_status::BoxStatus, camera::Camera, watchers::PageId};
 
 /// What the pages are made of: path, type, content. No camera's name has a `_`.
 const ASSETS: [(&str, &str, &str); 4] = [
@@ -47,11 +49,10 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; img-src 'self'; \
     style-src 'self'; script-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
+/// How long a box may take to say why there is no picture.
+const BOX_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What a request gets.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is taken apart where it is returned"
-)]
 pub(super) enum Answer {
     /// A response that ends.
     Finite(Response),
@@ -61,12 +62,42 @@ pub(super) enum Answer {
 
 /// Answers a request that came from `from`, whatever it asks for.
 pub(super) async fn answer(site: &Site, request: &Request, from: IpAddr) -> Answer {
-    if !matches!(request.method(), Method::Get | Method::Head) {
-        let words = "Only GET and HEAD are answered here.";
-        let mut response = text(StatusCode::MethodNotAllowed, words);
-        response.insert_header("Allow", "GET, HEAD");
-        return Answer::Finite(response);
+    let answer = match request.method() {
+        Method::Get | Method::Head => route(site, request, from).await,
+        // What a browser asks before a script may ask. It carries no password.
+        Method::Options => {
+            let mut response = Response::new(StatusCode::Ok);
+            cors::describe(&mut response);
+            Answer::Finite(response)
+        }
+        _ => {
+            let words = "Only GET, HEAD and OPTIONS are answered here.";
+            let mut response = text(StatusCode::MethodNotAllowed, words);
+            response.insert_header("Allow", cors::METHODS);
+            Answer::Finite(response)
+        }
+    };
+    with_fields(answer, cors::fields(&site.allowed_origins, request))
+}
+
+fn with_fields(answer: Answer, fields: Vec<(&'static str, String)>) -> Answer {
+    match answer {
+        Answer::Finite(mut response) => {
+            for (name, value) in fields {
+                response.insert_header(name, value);
+            }
+            Answer::Finite(response)
+        }
+        Answer::Stream(mut wanted) => {
+            for (name, value) in fields {
+                wanted.fields += &format!("{name}: {value}\r\n");
+            }
+            Answer::Stream(wanted)
+        }
     }
+}
+
+async fn route(site: &Site, request: &Request, from: IpAddr) -> Answer {
     let path = request.path();
     if path == "/" {
         let visible = admission::visible(site, request, from);
@@ -93,31 +124,62 @@ pub(super) async fn answer(site: &Site, request: &Request, from: IpAddr) -> Answ
         return Answer::Finite(not_found("There is no such camera here."));
     };
     let page = request.query("page").and_then(|id| PageId::parse(&id));
-    Answer::Finite(match what {
-        "" => {
+    let action = request.query("action").unwrap_or_default();
+    Answer::Finite(match (what, action.as_str()) {
+        // As mjpg-streamer has it, and with it OctoPrint and Mainsail.
+        ("stream", _) | ("", "stream") => {
+            return Answer::Stream(Wanted {
+                camera,
+                pass,
+                query: StreamQuery::of(request),
+                fields: String::new(),
+            });
+        }
+        ("snapshot.jpg", _) | ("", "snapshot") => snapshot(&camera, site, request).await,
+        ("", _) => {
             let page = html(StatusCode::Ok, pages::camera(&camera, pass.token()));
             admission::remembering(page, &pass, Some(&name))
         }
-        "stream" => return Answer::Stream(Wanted { camera, pass, page }),
-        "snapshot.jpg" => snapshot(&camera).await,
-        "status.json" => {
+        ("status.json", _) => {
             let status = Status::of(&camera, page.as_ref(), site);
             fresh(StatusCode::Ok, "application/json", status.to_json())
         }
-        "box.json" => box_status(&camera, site).await,
-        "link.json" => admission::share(&camera, &rule, &pass, request),
+        ("box.json", _) => box_status(&camera, site).await,
+        ("link.json", _) => admission::share(&camera, &rule, &pass, request),
         _ => not_found(
             "A camera has a page, a stream, a snapshot.jpg, a status.json, a box.json and a link.json, and nothing else.",
         ),
     })
 }
 
-async fn snapshot(camera: &Camera) -> Response {
-    if let Some(frame) = snapshot::take(camera).await {
-        return fresh(StatusCode::Ok, "image/jpeg", frame.jpeg().as_ref());
+async fn snapshot(camera: &Camera, site: &Site, request: &Request) -> Response {
+    if let Some(frame) = snapshot::take(camera, request).await {
+        let mut response = fresh(StatusCode::Ok, "image/jpeg", frame.jpeg());
+        snapshot::tag(&mut response, &frame, request);
+        if request.method() == Method::Get && response.status() == StatusCode::Ok {
+            camera.counters().sent_frames.add(1);
+            camera.counters().sent_bytes.add(frame.jpeg().len() as u64);
+        }
+        return response;
     }
-    let cause = state_in_words(&camera.health());
-    let mut response = text(StatusCode::ServiceUnavailable, &cause);
+    let health = camera.health();
+    let asked = async {
+        let tunnel = site.cameras.tunnel();
+        camera.box_status().now(camera, tunnel).await.ok()
+    };
+    let too_late = async {
+        Timer::after(BOX_PATIENCE).await;
+        None
+    };
+    let said = match health.online {
+        true => asked.or(too_late).await,
+        false => None,
+    };
+    let words = match said.as_ref().and_then(BoxStatus::trouble) {
+        Some(trouble) => format!("No picture: {trouble}"),
+        None => state_in_words(&health),
+    };
+    let mut response = text(StatusCode::ServiceUnavailable, &words);
     response.insert_header("Retry-After", "2");
     response
 }

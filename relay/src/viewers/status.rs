@@ -1,19 +1,26 @@
 //! How a camera is doing, as JSON.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use super::{
     Site,
     camera_state::{state_in_words, state_word},
+    ustreamer::Ustreamer,
 };
 use crate::{
     camera::{Camera, Health},
     watchers::PageId,
 };
 
+/// A box's word that is older is not the present.
+const BOX_MAX_AGE: Duration = Duration::from_secs(10);
+
 /// `/NAME/status.json`. Times are seconds since 1970, ages are seconds.
+///
+/// `ok` and `result` are what ustreamer tells at `/state`, for programs that
+/// read that.
 ///
 /// It is public, so it tells whether the box comes by IPv4 or IPv6 and not
 /// from where.
@@ -32,7 +39,33 @@ pub(super) struct Status {
     /// The newest frame, while the camera streams.
     newest: Option<Newest>,
     tunnel: Tunnel,
+    source: Source,
+    /// What the box said last, as long as that is not old.
+    #[serde(rename = "box")]
+    said: Option<BoxState>,
     relay_started: f64,
+    ok: bool,
+    result: Ustreamer,
+}
+
+/// Where the pictures come from. Not from where on the network: that may be
+/// someone's home.
+#[derive(Debug, Serialize)]
+struct Source {
+    /// `box` or `url`.
+    kind: &'static str,
+    width: Option<u16>,
+    height: Option<u16>,
+}
+
+#[derive(Debug, Serialize)]
+struct BoxState {
+    /// A word for programs, such as `live` or `no-webcam`.
+    state: Option<String>,
+    /// What keeps it from sending pictures.
+    trouble: Option<String>,
+    /// Since it said so.
+    age: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -71,6 +104,9 @@ struct Tunnel {
 impl Status {
     pub(super) fn of(camera: &Camera, page: Option<&PageId>, site: &Site) -> Self {
         let health = camera.health();
+        let size = camera.picture_size();
+        let said = camera.box_status().last();
+        let said = said.filter(|(age, _)| *age <= BOX_MAX_AGE);
         Self {
             camera: camera.name().to_string(),
             state: state_word(&health),
@@ -98,6 +134,21 @@ impl Status {
                 last_bad: health.last_bad_frame,
                 missed: health.missed,
             },
+            source: Source {
+                kind: match camera.source().as_box() {
+                    Some(_) => "box",
+                    None => "url",
+                },
+                width: size.map(|(width, _)| width),
+                height: size.map(|(_, height)| height),
+            },
+            ok: true,
+            result: Ustreamer::of(camera, said.as_ref().map(|(_, said)| said)),
+            said: said.map(|(age, said)| BoxState {
+                state: said.state().map(str::to_owned),
+                trouble: said.trouble().map(str::to_owned),
+                age: rounded(age.as_secs_f64()),
+            }),
             relay_started: since_1970(site.started),
         }
     }

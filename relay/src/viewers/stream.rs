@@ -1,20 +1,24 @@
 //! A camera's pictures, to one viewer.
 
-use std::{io, sync::Arc};
+use std::{io, pin::pin, sync::Arc};
 
 use pinhole_link::{
     CameraName,
-    http::{Method, stream_head},
-    multipart::{Framing, send_frames},
+    http::stream_head_with,
+    multipart::{self, PartWriter},
 };
 use smol::{future::FutureExt as _, io::AsyncWriteExt as _};
 
-use super::connection::ClientStream;
+use super::{
+    Site,
+    connection::ClientStream,
+    query::StreamQuery,
+    view::{Until, View},
+};
 use crate::{
     access::{self, Pass},
     camera::Camera,
     limits::Limits,
-    watchers::PageId,
 };
 
 /// The stream that a request asks for.
@@ -22,8 +26,9 @@ pub(super) struct Wanted {
     pub(super) camera: Arc<Camera>,
     /// On what whoever asks was let in.
     pub(super) pass: Pass,
-    /// The page that shows it, if it said which it is.
-    pub(super) page: Option<PageId>,
+    pub(super) query: StreamQuery,
+    /// More header fields of the answer, each with its CR LF.
+    pub(super) fields: String,
 }
 
 /// The camera has all the viewers that it may have.
@@ -56,32 +61,34 @@ impl OpenStream {
     /// Sends the camera's pictures until the client goes, the camera is removed,
     /// the pass is void or `stop` resolves.
     pub(super) async fn send(
-        self,
+        &self,
         stream: &mut ClientStream,
-        method: Method,
-        framing: Framing,
-        stop: impl Future<Output = ()>,
+        site: &Arc<Site>,
+        stop: impl Future<Output = ()> + Send,
     ) -> io::Result<()> {
-        stream.write_all(stream_head(framing).as_bytes()).await?;
+        let Wanted {
+            camera,
+            pass,
+            query,
+            fields,
+        } = &self.wanted;
+        let content_type = match query.raw {
+            true => "application/octet-stream",
+            false => multipart::CONTENT_TYPE,
+        };
+        let head = stream_head_with(query.framing, content_type, fields);
+        stream.write_all(head.as_bytes()).await?;
         stream.flush().await?;
-        if method == Method::Head {
+        if query.head_only {
             return Ok(());
         }
-        let camera = &self.wanted.camera;
-        let _watch = self
-            .wanted
-            .page
-            .clone()
-            .map(|id| camera.watchers().watch(id));
-        let mut frames = camera.frames().reader();
-        let void = access::until_void(&self.wanted.pass, camera);
-        let ended = camera.removed().or(void).or(stop);
-        let counters = camera.counters();
-        send_frames(stream, framing, &mut frames, ended, |frame| {
-            counters.sent_frames.add(1);
-            counters.sent_bytes.add(frame.jpeg().len() as u64);
-        })
-        .await
+        let void = access::until_void(pass, camera);
+        let mut source = Until {
+            view: View::new(camera, site, query),
+            ended: pin!(camera.removed().or(void).or(stop)),
+        };
+        let writer = PartWriter::new(query.framing, query.dialect);
+        multipart::send(stream, writer, &mut source).await
     }
 }
 

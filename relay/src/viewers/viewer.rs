@@ -146,11 +146,9 @@ impl Viewer {
                 match stream::open(wanted, &self.site.limits) {
                     Ok(open) => {
                         let mut stream = connection.into_stream().into_inner();
-                        // What is known of the request is no more needed.
-                        let method = request.method();
-                        let framing = request.version().framing();
                         drop(request);
-                        open.send(&mut stream, method, framing, stop).await?;
+                        open.send(&mut stream, &self.site, stop).await?;
+                        drop(open);
                         close(stream).await?;
                     }
                     Err(full) => {

@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
@@ -21,7 +21,7 @@ use smol::{Executor, future, io::AsyncWriteExt as _};
 
 use crate::PATIENCE;
 
-/// What the box says of itself, and what it should not be saying.
+/// What the box says of itself unless told otherwise, and what it should not be saying.
 const STATUS: &str = r#"{"state": "live", "machine": {"model": "Fake"}, "secret": "yes"}"#;
 
 /// A box: the other end of the tunnel, with a camera that sends what the test
@@ -40,6 +40,8 @@ pub(crate) struct FakeBox {
 struct Behaviour {
     pulls: AtomicUsize,
     refuses: AtomicBool,
+    /// What the box says of itself, if not the usual.
+    says: Mutex<Option<&'static str>>,
     /// How far the box's clock is ahead, in seconds, until it is told the time.
     clock_ahead: AtomicU64,
     /// How often it was told the time.
@@ -113,6 +115,11 @@ impl FakeBox {
     /// or sends it again.
     pub(crate) fn refuse(&self, refuses: bool) {
         self.behaviour.refuses.store(refuses, Ordering::SeqCst);
+    }
+
+    /// From now on, says this of itself.
+    pub(crate) fn says(&self, json: &'static str) {
+        *self.behaviour.says.lock().unwrap() = Some(json);
     }
 
     /// How many times the stream was asked for.
@@ -204,7 +211,8 @@ async fn serve(
             let head = read_head(&mut stream, PATIENCE).await.unwrap().unwrap();
             let mut stream = stream.into_inner();
             if head.starts_with(b"GET /status.json HTTP/1.0\r\n") {
-                let answer = format!("HTTP/1.1 200 OK\r\n\r\n{STATUS}");
+                let status = behaviour.says.lock().unwrap().unwrap_or(STATUS);
+                let answer = format!("HTTP/1.1 200 OK\r\n\r\n{status}");
                 let _ = stream.write_all(answer.as_bytes()).await;
                 let _ = stream.close().await;
                 return;

@@ -1,11 +1,14 @@
 //! A viewer: curl, which shares no code with the relay.
 
 use std::{
+    net::TcpStream,
     process::{Child, ChildStdout, Command, Output, Stdio},
     time::SystemTime,
 };
 
 use pinhole_link::{Frame, multipart::PartReader};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto::aws_lc_rs};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use smol::{Timer, Unblock, future::FutureExt as _, io::BufReader};
 
 use crate::{PATIENCE, program::State};
@@ -25,6 +28,24 @@ pub(crate) fn curl(state: &State, port: u16, path: &str, arguments: &[&str]) -> 
     let mut command = command(state, port, path);
     command.args(["--max-time", "30"]).args(arguments);
     command.output().unwrap()
+}
+
+/// A connection to the viewers' port on which the test says what it wants.
+pub(crate) fn tls(state: &State, port: u16) -> StreamOwned<ClientConnection, TcpStream> {
+    let certificate = state.path().join("self-signed.crt");
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(certificate).unwrap() {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let config = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = "localhost".try_into().unwrap();
+    let connection = ClientConnection::new(config.into(), name).unwrap();
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    StreamOwned::new(connection, stream)
 }
 
 /// The body at `path`, as text.

@@ -1,6 +1,7 @@
 //! A box's pictures on their way through the tunnel and TLS to viewers.
 
 use std::{
+    net::SocketAddr,
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -31,6 +32,8 @@ pub(crate) struct Running {
     pub(crate) state: State,
     pub(crate) porch: Enrolment,
     pub(crate) port: u16,
+    /// The port for proxies, if there is one.
+    pub(crate) plain: Option<SocketAddr>,
     stop: Option<smol::channel::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -40,13 +43,19 @@ const LINGER: Duration = Duration::from_millis(700);
 
 impl Running {
     pub(crate) fn start() -> Self {
+        Self::start_with(|_| ())
+    }
+
+    /// With settings that `change` has changed.
+    pub(crate) fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let state = State::new();
         let udp_port = free_udp_port();
         let porch = state.enrol("porch", udp_port);
-        let settings = Settings {
+        let mut settings = Settings {
             state: StateDirectory::new(state.path()),
             listen: "127.0.0.1:0".parse().unwrap(),
             plain_listen: None,
+            allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             tunnel_listen: ([127, 0, 0, 1], udp_port).into(),
             metrics_listen: None,
@@ -60,8 +69,10 @@ impl Running {
             },
             limits: Limits::default(),
         };
+        change(&mut settings);
         let relay = Relay::open(settings, &Sockets::default()).unwrap();
         let port = relay.address().port();
+        let plain = relay.plain_address();
         let (stop, stopped) = smol::channel::bounded(1);
         let thread = thread::spawn(move || {
             relay
@@ -74,6 +85,7 @@ impl Running {
             state,
             porch,
             port,
+            plain,
             stop: Some(stop),
             thread: Some(thread),
         }
@@ -101,7 +113,7 @@ impl Running {
         status(&self.state, self.port, name)["message"].to_string()
     }
 
-    fn is(&self, word: &str) -> bool {
+    pub(crate) fn is(&self, word: &str) -> bool {
         self.status()["state"] == word
     }
 

@@ -1,0 +1,148 @@
+//! The picture that viewers get where there is none: it says what is missing.
+
+mod picture;
+mod text;
+
+use std::{collections::HashMap, io, time::SystemTime};
+
+use bytes::Bytes;
+use pinhole_link::{Frame, multipart::Part};
+use smol::lock::Mutex;
+
+/// The size where no camera's picture has told one.
+const DEFAULT_SIZE: Size = Size {
+    width: 640,
+    height: 480,
+};
+
+/// Most pictures that are kept. Cameras that are offline need one each.
+const MAX_KEPT: usize = 64;
+
+/// Width and height of a picture, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Size {
+    /// Width in pixels.
+    pub(crate) width: u16,
+    /// Height in pixels.
+    pub(crate) height: u16,
+}
+
+/// What a placeholder tells.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Notice {
+    /// The camera.
+    pub(super) title: String,
+    /// What is missing, in words.
+    pub(super) words: String,
+}
+
+/// The placeholders that were made, for all viewers who need the same.
+#[derive(Debug, Default)]
+pub struct Placeholders(Mutex<HashMap<(Notice, Size), Bytes>>);
+
+impl Placeholders {
+    /// The placeholder with `notice`, of the size of the camera's pictures,
+    /// marked by `cause`.
+    ///
+    /// # Errors
+    /// When it could not be made.
+    pub(super) async fn part(
+        &self,
+        notice: &Notice,
+        size: Option<Size>,
+        cause: &'static str,
+    ) -> io::Result<Part> {
+        let jpeg = self.jpeg(notice, size.unwrap_or(DEFAULT_SIZE)).await?;
+        Ok(Part {
+            frame: Frame::new(jpeg, SystemTime::now(), 0),
+            placeholder: Some(cause),
+        })
+    }
+
+    async fn jpeg(&self, notice: &Notice, size: Size) -> io::Result<Bytes> {
+        // Whoever waits here for another to make it finds it made.
+        let mut kept = self.0.lock().await;
+        let key = (notice.clone(), size);
+        if let Some(jpeg) = kept.get(&key) {
+            return Ok(jpeg.clone());
+        }
+        let notice = notice.clone();
+        // A large one takes tens of milliseconds.
+        let jpeg: Bytes = smol::unblock(move || picture::jpeg(&notice, size))
+            .await?
+            .into();
+        if kept.len() >= MAX_KEPT {
+            kept.clear();
+        }
+        kept.insert(key, jpeg.clone());
+        Ok(jpeg)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pinhole_link::jpeg;
+
+    use super::*;
+
+    fn part(placeholders: &Placeholders, words: &str, size: Option<Size>) -> Part {
+        let notice = Notice {
+            title: "porch".to_owned(),
+            words: words.to_owned(),
+        };
+        smol::block_on(placeholders.part(&notice, size, "offline")).unwrap()
+    }
+
+    #[test]
+    fn a_placeholder_is_a_whole_picture_of_the_cameras_size() {
+        let placeholders = Placeholders::default();
+        let odd = Size {
+            width: 1283,
+            height: 721,
+        };
+        let smallest = Size {
+            width: 1,
+            height: 1,
+        };
+        for (size, width, height) in [
+            (None, 640, 480),
+            (Some(odd), 1283, 721),
+            (Some(smallest), 1, 1),
+        ] {
+            let part = part(&placeholders, "The box is offline since 14:03 UTC", size);
+            let picture = jpeg::check(part.frame.jpeg()).unwrap();
+            assert_eq!((picture.width, picture.height), (width, height));
+            assert!(part.frame.jpeg().len() < 100_000);
+        }
+    }
+
+    #[test]
+    fn its_words_are_in_the_picture_and_in_a_comment() {
+        let placeholders = Placeholders::default();
+        let one = part(&placeholders, "No webcam", None);
+        let other = part(&placeholders, "The stream starts \u{1F600} --", None);
+        let comment = b"pinhole placeholder: No webcam";
+        let found = |part: &Part| {
+            let jpeg = part.frame.jpeg();
+            jpeg.windows(comment.len()).any(|bytes| bytes == comment)
+        };
+        assert!(found(&one) && !found(&other));
+        assert_ne!(one.frame.jpeg().len(), other.frame.jpeg().len());
+    }
+
+    #[test]
+    fn the_same_is_made_once_and_few_are_kept() {
+        let placeholders = Placeholders::default();
+        let size = Some(Size {
+            width: 16,
+            height: 16,
+        });
+        let one = part(&placeholders, "a", size);
+        let two = part(&placeholders, "a", size);
+        assert_eq!(one.frame.jpeg().as_ptr(), two.frame.jpeg().as_ptr());
+        for number in 0..2 * MAX_KEPT {
+            part(&placeholders, &number.to_string(), size);
+        }
+        assert!(smol::block_on(placeholders.0.lock()).len() <= MAX_KEPT);
+    }
+}

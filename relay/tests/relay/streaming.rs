@@ -1,0 +1,230 @@
+//! A stream as each kind of client needs it, and what it shows where there is
+//! no picture.
+
+use std::{thread, time::Duration};
+
+use crate::{
+    eventually,
+    fake_box::{FakeBox, picture},
+    viewer::curl,
+    watching::Running,
+};
+
+const BROWSER: &str = "User-Agent: Mozilla/5.0";
+
+/// What curl gets of `path` within so many seconds, head included.
+fn stream(relay: &Running, path: &str, seconds: &str, arguments: &[&str]) -> Vec<u8> {
+    let bounded = ["--include", "--max-time", seconds];
+    let arguments = [&bounded[..], arguments].concat();
+    curl(&relay.state, relay.port, path, &arguments).stdout
+}
+
+fn count(bytes: &[u8], wanted: &str) -> usize {
+    let windows = bytes.windows(wanted.len());
+    windows
+        .filter(|window| *window == wanted.as_bytes())
+        .count()
+}
+
+#[test]
+fn a_missing_box_is_told_in_the_picture_until_it_comes() {
+    let relay = Running::start();
+    let bytes = stream(&relay, "/porch/stream", "4", &[]);
+    let text = String::from_utf8_lossy(&bytes);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("multipart/x-mixed-replace;boundary=pinholeframe"));
+    assert!(body.starts_with("--pinholeframe\r\n"), "{head}");
+    // One within a second, and then one every 2 s.
+    let shown = count(&bytes, "X-Pinhole-Placeholder: offline\r\n");
+    assert!((2..=4).contains(&shown), "{shown}");
+    let words = "pinhole placeholder: The box is offline: it has not connected";
+    assert_eq!(count(&bytes, words), shown);
+    // None of them is one of the camera's.
+    assert_eq!(relay.status()["frames"]["received"], 0);
+    let mut viewer = relay.watch();
+    let camera = FakeBox::start(&relay.porch);
+    let _filming = camera.film(|number| picture(number, 1000));
+    assert!(viewer.next().is_some());
+}
+
+#[test]
+fn a_box_says_itself_what_it_lacks() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    relay.online();
+    camera.says(r#"{"state": "no-webcam", "reason": "no webcam found: plug a USB webcam in"}"#);
+    let bytes = stream(&relay, "/porch/stream", "3", &[]);
+    let words = "pinhole placeholder: No webcam found: plug a USB webcam in";
+    assert!(
+        count(&bytes, words) > 0,
+        "{}",
+        String::from_utf8_lossy(&bytes)
+    );
+    let snapshot = curl(
+        &relay.state,
+        relay.port,
+        "/porch/snapshot.jpg",
+        &["--include"],
+    );
+    let snapshot = String::from_utf8_lossy(&snapshot.stdout).into_owned();
+    assert!(snapshot.starts_with("HTTP/1.1 503"), "{snapshot}");
+    assert!(snapshot.contains("retry-after: 2"), "{snapshot}");
+    assert!(snapshot.ends_with("No picture: no webcam found: plug a USB webcam in\n"));
+    assert_eq!(relay.status()["box"]["state"], "no-webcam");
+}
+
+#[test]
+fn a_placeholder_has_the_size_of_the_pictures() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    let mut viewer = relay.watch();
+    let filming = camera.film(|number| picture(number, 1000));
+    assert!(viewer.next().is_some());
+    assert_eq!(relay.status()["source"]["width"], 16);
+    drop((filming, camera));
+    eventually("it is missed", || relay.is("interrupted"));
+    let bytes = stream(&relay, "/porch/stream", "2", &[]);
+    assert!(count(&bytes, "X-Pinhole-Placeholder: interrupted") > 0);
+    // SOF0: 8 bits, 8 lines, 16 columns, 3 components (T.81 section B.2.2).
+    let size = [0xFF, 0xC0, 0, 17, 8, 0, 8, 0, 16, 3];
+    assert!(bytes.windows(size.len()).any(|window| window == size));
+}
+
+#[test]
+fn a_browser_gets_headers_in_advance_and_a_program_lengths() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    relay.online();
+    let _filming = camera.film(|number| picture(number, 1000));
+    let in_advance = "\r\n--pinholeframe\r\nContent-Type: image/jpeg\r\n\r\n";
+    let image: [&str; 2] = ["--header", "Sec-Fetch-Dest: image"];
+    for (path, arguments, is_in_advance) in [
+        ("/porch/stream", &image[..], true),
+        ("/porch/stream?advance_headers=1&t=123", &[], true),
+        ("/porch/stream?advance_headers=0", &image, false),
+        (
+            "/porch/?action=stream",
+            &["--header", "Range: bytes=0-", "--http1.0"],
+            false,
+        ),
+    ] {
+        let bytes = stream(&relay, path, "2", arguments);
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.starts_with("HTTP/1.1 200 "), "{path}: {text}");
+        let parts = count(&bytes, "--pinholeframe");
+        assert!(parts > 3, "{path}: {parts}");
+        let lengths = count(&bytes, "Content-Length: ");
+        match is_in_advance {
+            // Each with the boundary, the opening one included.
+            true => assert_eq!((count(&bytes, in_advance), lengths), (parts, 0), "{path}"),
+            false => assert!(lengths > 3 && count(&bytes, in_advance) == 0, "{path}"),
+        }
+    }
+    let raw = stream(&relay, "/porch/stream?raw=1", "1", &[]);
+    assert!(count(&raw, "Content-Type: application/octet-stream\r\n") == 1);
+    let head = stream(&relay, "/porch/?action=stream", "5", &["--head"]);
+    assert!(head.ends_with(b"\r\n\r\n") && count(&head, "--pinholeframe\r\n") == 0);
+}
+
+#[test]
+fn a_browser_that_does_not_say_so_gets_the_last_picture_again() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    relay.online();
+    camera.publish(picture(7, 1000), 7);
+    let (browser, program) = thread::scope(|scope| {
+        let browser = scope.spawn(|| stream(&relay, "/porch/stream", "2", &["--header", BROWSER]));
+        let program = scope.spawn(|| stream(&relay, "/porch/stream", "2", &[]));
+        (browser.join().unwrap(), program.join().unwrap())
+    });
+    // The relay asks the box again meanwhile, and gets its one picture again.
+    let shown = |bytes: &[u8]| count(bytes, "X-Sequence: 7\r\n");
+    assert!(shown(&program) > 0);
+    assert!(shown(&browser) > shown(&program), "{}", shown(&browser));
+}
+
+#[test]
+fn a_rate_that_is_asked_for_is_kept() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    relay.online();
+    let _filming = camera.film(|number| picture(number, 1000));
+    let bytes = stream(&relay, "/porch/stream?fps=2", "4", &[]);
+    let pictures = count(&bytes, "X-Sequence: ");
+    assert!((4..=9).contains(&pictures), "{pictures}");
+}
+
+#[test]
+fn a_snapshot_is_known_by_its_tag() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    relay.online();
+    camera.publish(picture(7, 1000), 7);
+    let get = |path: &str, arguments: &[&str]| {
+        let arguments = [&["--include"], arguments].concat();
+        let output = curl(&relay.state, relay.port, path, &arguments).stdout;
+        String::from_utf8_lossy(&output).into_owned()
+    };
+    let first = get("/porch/?action=snapshot", &[]);
+    assert!(first.starts_with("HTTP/1.1 200 "), "{first}");
+    let tag = first.lines().find_map(|line| line.strip_prefix("etag: "));
+    let known = format!("If-None-Match: {}", tag.unwrap());
+    // It is the box's only picture, so a second one needs no newer.
+    let again = get("/porch/snapshot.jpg?max_age=30", &["--header", &known]);
+    assert!(again.starts_with("HTTP/1.1 304 "), "{again}");
+    assert!(again.ends_with("\r\n\r\n"), "{again}");
+    camera.publish(picture(8, 1000), 8);
+    eventually("there is another", || {
+        get("/porch/snapshot.jpg?max_age=30", &["--header", &known]).starts_with("HTTP/1.1 200 ")
+    });
+}
+
+#[test]
+fn listed_sites_may_read_and_others_may_not() {
+    let relay = Running::start_with(|settings| {
+        settings.allowed_origins = vec!["https://site.example".to_owned()];
+    });
+    let get = |path: &str, arguments: &[&str]| {
+        let bytes = stream(&relay, path, "1", arguments);
+        String::from_utf8_lossy(&bytes).to_lowercase()
+    };
+    let allowed = "access-control-allow-origin: https://site.example\r\n";
+    let from = ["--header", "Origin: https://site.example"];
+    for path in ["/porch/status.json", "/porch/stream"] {
+        assert!(get(path, &from).contains(allowed), "{path}");
+        assert!(!get(path, &["--header", "Origin: https://other.example"]).contains(allowed));
+    }
+    let preflight = get(
+        "/porch/stream",
+        &[&["--request", "OPTIONS"], &from[..]].concat(),
+    );
+    assert!(preflight.starts_with("http/1.1 200 "), "{preflight}");
+    assert!(preflight.contains(allowed) && preflight.contains("access-control-allow-methods"));
+    let refused = get("/porch/stream", &["--data", "x"]);
+    assert!(refused.starts_with("http/1.1 405 "), "{refused}");
+}
+
+#[test]
+fn programs_that_read_ustreamers_state_read_this_one() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    relay.online();
+    let _filming = camera.film(|number| picture(number, 1000));
+    let mut viewer = relay.watch();
+    assert!(viewer.next().is_some());
+    thread::sleep(Duration::from_millis(1500));
+    assert!(viewer.next().is_some());
+    let status = relay.status();
+    assert_eq!(status["ok"], true);
+    let result = &status["result"];
+    assert_eq!(result["source"]["resolution"]["width"], 16);
+    assert_eq!(result["source"]["online"], true);
+    assert!(result["source"]["captured_fps"].is_u64(), "{result}");
+    assert!(result["source"]["desired_fps"].is_u64(), "{result}");
+    assert!(result["encoder"]["quality"].is_u64(), "{result}");
+    assert_eq!(result["stream"]["clients"], 1);
+    let clients = result["stream"]["clients_stat"].as_object().unwrap();
+    let client = clients.values().next().unwrap();
+    assert!(client["fps"].as_u64().unwrap() > 0, "{client}");
+    assert_eq!(client["advance_headers"], false);
+}
