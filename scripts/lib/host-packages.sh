@@ -31,6 +31,7 @@ packages_to() {
     'test the relay and its tunnel') echo curl iproute2 pebble wireguard-go ;;
     "test the box's network") echo busybox iproute2 radvd ;;
     'package the relay') echo dpkg-dev jq ;;
+    'fuzz') echo g++ ;;
     'check the scripts') echo shellcheck xz-utils zstd ;;
     esac
 }

@@ -9,7 +9,7 @@
 
 mod backoff;
 mod from_box;
-mod from_url;
+pub mod from_url;
 mod idle_timeout;
 
 use std::{convert::Infallible, io, panic::AssertUnwindSafe, time::Duration};
@@ -28,7 +28,7 @@ use crate::{
 use backoff::Backoff;
 use from_box::BoxStream;
 pub(crate) use from_box::status;
-use from_url::{UrlError, UrlStream};
+use from_url::{Reader, UrlError, UrlStream};
 
 /// The pause after a camera has refused the login: many a camera locks whoever
 /// tries too often.
@@ -222,7 +222,7 @@ async fn pull(camera: &Camera, feed: &Feed, silence: Duration) -> Result<Infalli
 /// An open stream.
 enum Stream<'count> {
     Box(BoxStream<'count>),
-    Url(UrlStream<'count>),
+    Url(UrlStream<Reader<'count>>),
 }
 
 impl Stream<'_> {

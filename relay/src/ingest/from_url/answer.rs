@@ -12,7 +12,7 @@ const MAX_FIELDS: usize = 64;
 
 /// What a head says, as far as it matters here.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Answer {
+pub struct Answer {
     pub(super) status: u16,
     /// In small letters, without parameters; empty if there is none.
     pub(super) media_type: String,
@@ -30,7 +30,10 @@ impl Answer {
     /// Reads a head, its closing blank line included. Cameras' heads break
     /// rules, so it is taken as it can be: with lines that end in LF alone,
     /// and without the fields that make no sense.
-    pub(super) async fn read(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<Self, UrlError> {
+    ///
+    /// # Errors
+    /// When it is no head, is too large, or the connection fails.
+    pub async fn read(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<Self, UrlError> {
         let mut head = Vec::new();
         loop {
             let start = head.len();

@@ -25,7 +25,10 @@ use crate::camera_url::CameraUrl;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Something to talk HTTP over.
-pub(super) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(in crate::ingest) trait Connection:
+    AsyncRead + AsyncWrite + Send + Unpin
+{
+}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection for S {}
 

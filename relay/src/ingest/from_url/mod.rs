@@ -17,11 +17,11 @@ use pinhole_link::{
     Frame, Timestamp,
     jpeg::{self, JpegError},
 };
-use smol::io::{AsyncWriteExt as _, BufReader};
+use smol::io::{AsyncBufRead, AsyncWriteExt as _, BufReader};
 
 use super::{READ_BUFFER, idle_timeout::IdleTimeout};
 use crate::{camera_url::CameraUrl, counters::Counter};
-use answer::Answer;
+pub use answer::Answer;
 use body::Body;
 use connection::{Connection, connect};
 use parts::Parts;
@@ -35,7 +35,8 @@ const MAX_AGE: Duration = Duration::from_secs(10);
 
 /// Why a URL gives no stream, in words for a viewer: without the URL.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum UrlError {
+#[allow(missing_docs, reason = "each says itself what it is")]
+pub enum UrlError {
     #[error("the camera cannot be reached: {0}")]
     Connect(#[source] io::Error),
     #[error("the connection to the camera broke off: {0}")]
@@ -71,17 +72,17 @@ pub(super) enum UrlError {
 }
 
 /// A connection to a camera, as it is read.
-type Reader<'count> = BufReader<IdleTimeout<'count, Box<dyn Connection>>>;
+pub(super) type Reader<'count> = BufReader<IdleTimeout<'count, Box<dyn Connection>>>;
 
 /// A camera's stream behind its head.
-pub(super) struct UrlStream<'count> {
-    parts: Parts<Reader<'count>>,
+pub struct UrlStream<R> {
+    parts: Parts<R>,
     silence: Duration,
     /// Of the last picture.
     sequence: u64,
 }
 
-impl<'count> UrlStream<'count> {
+impl<'count> UrlStream<Reader<'count>> {
     /// Asks the camera for its stream, and logs in if it wants that. What comes
     /// is counted in `received`; the pictures are counted on from `sequence`.
     pub(super) async fn open(
@@ -96,17 +97,28 @@ impl<'count> UrlStream<'count> {
         if answer.media_type.starts_with("image/") || answer.media_type.starts_with("text/") {
             return Err(UrlError::MediaType(answer.media_type));
         }
+        Ok(Self::behind(answer, reader, silence, sequence))
+    }
+}
+
+impl<R: AsyncBufRead + Unpin> UrlStream<R> {
+    /// What follows `answer` in `reader`. The pictures are counted on from
+    /// `sequence`; `silence` is what a timeout of `reader` says.
+    pub fn behind(answer: Answer, reader: R, silence: Duration, sequence: u64) -> Self {
         let body = Body::new(reader, answer.framing());
-        Ok(Self {
+        Self {
             parts: Parts::new(body, answer.boundary),
             silence,
             sequence,
-        })
+        }
     }
 
     /// The next picture, with what was left out of it put in, or why it is
     /// none.
-    pub(super) async fn next(&mut self) -> Result<Result<Frame, JpegError>, UrlError> {
+    ///
+    /// # Errors
+    /// When the stream has ended or holds no pictures.
+    pub async fn next(&mut self) -> Result<Result<Frame, JpegError>, UrlError> {
         let part = self.parts.next().await;
         let part = part.map_err(|error| error.silent(self.silence))?;
         let part = part.ok_or(UrlError::Ended)?;
