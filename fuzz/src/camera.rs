@@ -6,7 +6,7 @@ use bytes::Bytes;
 use pinhole_link::{
     Frame,
     jpeg::{self, check, repair},
-    multipart::{Framing, PartReader, PartWriter},
+    multipart::{Dialect, Framing, PartReader, PartWriter},
 };
 use pinhole_relay::ingest::from_url::{Answer, UrlStream};
 
@@ -36,10 +36,10 @@ pub fn box_stream(bytes: &[u8]) {
     let (frames, _) = box_frames(bytes, 4096);
     let (in_bits, _) = box_frames(bytes, 3);
     assert!(same(&frames, &in_bits), "pieces change what is read");
-    let mut writer = PartWriter::new(Framing::CloseDelimited);
+    let mut writer = PartWriter::new(Framing::CloseDelimited, Dialect::Eager);
     let mut written = writer.opening().to_vec();
-    for frame in &frames {
-        written.extend_from_slice(writer.part(frame));
+    for frame in frames.clone() {
+        written.extend_from_slice(&writer.part(&frame.into()).concat());
     }
     let (again, is_proper) = box_frames(&written, 4096);
     assert!(
