@@ -288,7 +288,7 @@ impl Run {
             listen: listen.unwrap_or(relay::DEFAULT_LISTEN),
             plain_listen: plain_listen.and_then(|address| address.0),
             trusted_proxies: configuration.trusted_proxies,
-            allowed_origins: Vec::new(),
+            allowed_origins: configuration.allowed_origins,
             tunnel_listen: tunnel_listen.unwrap_or(relay::DEFAULT_TUNNEL_LISTEN),
             redirect_listen: redirect_listen.into(),
             metrics_listen: metrics_listen.and_then(|address| address.0),

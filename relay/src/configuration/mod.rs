@@ -42,6 +42,9 @@ pub struct Configuration {
     /// The proxies whose word on a client's address counts.
     #[serde(deserialize_with = "values::networks")]
     pub trusted_proxies: Vec<Network>,
+    /// The other sites whose scripts may read what is served.
+    #[serde(deserialize_with = "values::origins")]
+    pub allowed_origins: Vec<String>,
     /// Where boxes connect, over UDP.
     #[serde(deserialize_with = "values::address")]
     pub tunnel_listen: Option<SocketAddr>,
@@ -292,6 +295,11 @@ mod tests {
                 "trusted_proxies = [\n\"10.0.0.0/8\",\n\"x\"]",
                 1,
                 "192.0.2.0/24",
+            ),
+            (
+                "allowed_origins = [\"https://a.example/page\"]",
+                1,
+                "https://example.org",
             ),
             ("metrics_listen = \"no\"", 1, "or \"off\""),
             ("listen = ", 1, ""),

@@ -98,6 +98,24 @@ pub(super) fn address<'de, D: Deserializer<'de>>(
     address.map_err(|_| de::Error::custom(AddressError(text, "")))
 }
 
+/// Reads sites as browsers name them in `Origin` (RFC 6454 section 6.2), or `*`.
+pub(super) fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let origins = Vec::<String>::deserialize(deserializer)?;
+    let is_origin = |text: &String| {
+        let host = text
+            .strip_prefix("https://")
+            .or_else(|| text.strip_prefix("http://"));
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+        text == "*" || host.is_some_and(|host| !host.is_empty() && host.bytes().all(allowed))
+    };
+    match origins.iter().find(|text| !is_origin(text)) {
+        None => Ok(origins),
+        Some(text) => Err(de::Error::custom(format_args!(
+            "{text:?} is no site: write it as \"https://example.org\", without a path, or \"*\" for all"
+        ))),
+    }
+}
+
 /// Networks, or single addresses.
 pub(super) fn networks<'de, D: Deserializer<'de>>(
     deserializer: D,

@@ -15,6 +15,7 @@ pub(super) const KEYS: [(&str, &[&str]); 3] = [
             "redirect_listen",
             "plain_listen",
             "trusted_proxies",
+            "allowed_origins",
             "tunnel_listen",
             "metrics_listen",
             "tunnel",
