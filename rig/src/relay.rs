@@ -62,16 +62,30 @@ pub enum RelayError {
 }
 
 impl RelaySettings {
-    /// Adds `camera` for everybody to see and returns its enrolment, a `pinhole.toml`. The box
+    /// Adds `camera` and returns its enrolment, a `pinhole.toml`. The box
     /// reaches the relay at `endpoint`, `HOST:PORT`.
     ///
     /// # Errors
     /// When the relay refuses.
     pub fn enrol(&self, camera: &str, endpoint: &str) -> Result<String, RelayError> {
+        let how = ["--endpoint", endpoint, "--output", "-"];
+        self.add(camera, &how)
+    }
+
+    /// Adds a camera that is no box.
+    ///
+    /// # Errors
+    /// When the relay refuses.
+    pub fn add_url(&self, camera: &str, url: &str) -> Result<(), RelayError> {
+        self.add(camera, &["--url", url]).map(drop)
+    }
+
+    /// Adds a camera that everybody may see; what the relay says to it.
+    fn add(&self, camera: &str, how: &[&str]) -> Result<String, RelayError> {
         let output = Command::new(&self.binary)
             .args(["camera", "add", camera, "--public"])
-            .args(["--endpoint", endpoint])
-            .args(["--output", "-", "--state"])
+            .args(how)
+            .arg("--state")
             .arg(self.state())
             .output()
             .map_err(|source| RelayError::Io {

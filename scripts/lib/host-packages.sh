@@ -28,6 +28,10 @@ packages_to() {
     'build the yardsticks') echo e2fsprogs ;;
     'run the box') echo qemu-system-arm ;;
     'watch as viewers do') echo chromium ffmpeg ;;
+    'watch with what people have')
+        echo curl ffmpeg glib-networking gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+        echo gstreamer1.0-tools motion mpv nginx python3-aiohttp python3-opencv
+        ;;
     'test the relay and its tunnel') echo curl iproute2 pebble wireguard-go ;;
     "test the box's network") echo busybox iproute2 radvd ;;
     'package the relay') echo dpkg-dev jq ;;
