@@ -39,8 +39,7 @@ const HEAD: &[u8] = b"HTTP/1.0 200 OK\r\n\
     Content-Type: multipart/x-mixed-replace;boundary=pinholeload\r\n\
     Cache-Control: no-store\r\n\
     Connection: close\r\n\
-    \r\n\
-    --pinholeload\r\n";
+    \r\n";
 
 /// What the camera does.
 #[derive(Clone, Debug, clap::Args)]
@@ -108,11 +107,13 @@ pub(crate) fn run(options: &Options) -> io::Result<Infallible> {
 
 impl Newest {
     fn publish(&self, sequence: u64, jpeg: &[u8]) {
+        // Each part begins with its boundary, as most cameras have it: a proxy
+        // that looks for one finds the next picture.
         let headers = format!(
-            "Content-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n",
+            "--pinholeload\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n",
             jpeg.len()
         );
-        let part = [headers.as_bytes(), jpeg, b"\r\n--pinholeload\r\n"].concat();
+        let part = [headers.as_bytes(), jpeg, b"\r\n"].concat();
         *self.part.lock().unwrap_or_else(PoisonError::into_inner) = (sequence, part.into());
         self.changed.notify_all();
     }

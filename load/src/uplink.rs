@@ -24,6 +24,8 @@ const LATENCY: &str = "50ms";
 #[derive(Debug)]
 pub(crate) struct Uplink {
     namespace: String,
+    /// This machine's end of the link.
+    outside: String,
 }
 
 impl Uplink {
@@ -36,7 +38,8 @@ impl Uplink {
         let outside = format!("pinhole{}", process::id());
         run(&format!("ip netns add {namespace}"))?;
         // From here on it is removed, whatever fails.
-        let uplink = Self { namespace };
+        let uplink = Self { namespace, outside };
+        let outside = &uplink.outside;
         let inside = format!("ip -n {}", uplink.namespace);
         for command in [
             format!(
@@ -80,7 +83,8 @@ impl Uplink {
 
 impl Drop for Uplink {
     fn drop(&mut self) {
-        // The link goes with the namespace.
+        // The link would go with the namespace, but some time later.
+        let _ = run(&format!("ip link delete {}", self.outside));
         let _ = run(&format!("ip netns delete {}", self.namespace));
     }
 }

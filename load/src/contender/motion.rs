@@ -41,7 +41,7 @@ pub(super) fn start(
         stream_localhost on
         stream_tls on
         stream_quality {QUALITY}
-        stream_maxrate 100
+        stream_maxrate {rate}
         "
     );
     let path = write(directory, "motion.conf", &configuration)?;

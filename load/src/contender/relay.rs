@@ -23,7 +23,7 @@ pub(super) fn start(
     let url = format!("http://{camera}/");
     let mut add = Process::start(
         "pinhole-relay camera add",
-        relay().args(["camera", "add", "camera", "--url", &url]),
+        relay().args(["camera", "add", "camera", "--public", "--url", &url]),
     )?;
     add.wait_for("is added")?;
     let mut command = relay();
