@@ -27,6 +27,12 @@ packages_to() {
         ;;
     'build the yardsticks') echo e2fsprogs ;;
     'run the box') echo qemu-system-arm ;;
+    'measure the relay')
+        echo iproute2 motion nginx-light
+        # From elsewhere they are as good, and Debian's would not go with them.
+        command -v node >/dev/null || echo nodejs
+        command -v npm >/dev/null || echo npm
+        ;;
     'watch as viewers do') echo chromium ffmpeg ;;
     'watch with what people have')
         echo curl ffmpeg glib-networking gstreamer1.0-plugins-base gstreamer1.0-plugins-good
