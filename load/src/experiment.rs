@@ -22,7 +22,7 @@ const JOIN_TIME: Duration = Duration::from_secs(20);
 
 /// How long viewers watch before they are measured, and how long then.
 const WARM_UP: Duration = Duration::from_secs(2);
-const WINDOW: Duration = Duration::from_secs(10);
+const WINDOW: Duration = Duration::from_secs(6);
 
 /// Share of the rate at which a slow viewer reads.
 pub(crate) const SLOW_SHARE: f64 = 0.2;
@@ -33,12 +33,12 @@ const STALL_TIME: Duration = Duration::from_secs(10);
 
 /// Rate of the camera that viewers join, and how long they come and go.
 const JOIN_FPS: f64 = 2.0;
-const JOIN_WINDOW: Duration = Duration::from_secs(30);
+const JOIN_WINDOW: Duration = Duration::from_secs(15);
 
 /// Viewers behind the narrow uplink, which has this share of the rate.
 const UPLINK_VIEWERS: usize = 3;
 const UPLINK_SHARE: f64 = 0.5;
-const UPLINK_WINDOW: Duration = Duration::from_secs(20);
+const UPLINK_WINDOW: Duration = Duration::from_secs(10);
 
 /// A measurement that did not come about.
 #[derive(Debug, thiserror::Error)]

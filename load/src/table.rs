@@ -1,6 +1,10 @@
 //! The whole comparison, as a table in markdown.
 
-use std::fmt;
+use std::{
+    fmt,
+    panic::resume_unwind,
+    thread::{self, ScopedJoinHandle},
+};
 
 use clap::ValueEnum;
 
@@ -151,9 +155,24 @@ impl Table {
 
     fn add_slow(&mut self, lab: &Lab) -> Result<(), ExperimentError> {
         let camera = lab.camera(lab.fps)?;
-        let ages = self.each("a slow viewer", |contender| {
-            lab.slow_age(contender, &camera)
-        })?;
+        eprintln!("slow viewers, of all servers at once");
+        let measured = thread::scope(|scope| {
+            let measure = |contender: &Contender| {
+                let (contender, camera) = (*contender, &camera);
+                scope.spawn(move || lab.slow_age(contender, camera))
+            };
+            let running: Vec<_> = self.contenders.iter().map(measure).collect();
+            let joined = running.into_iter().map(ScopedJoinHandle::join);
+            joined.collect::<Vec<_>>()
+        });
+        let named = self.contenders.iter().zip(measured);
+        let ages = named.map(|(contender, measured)| {
+            settle(
+                *contender,
+                measured.unwrap_or_else(|panic| resume_unwind(panic)),
+            )
+        });
+        let ages = ages.collect::<Result<Vec<_>, _>>()?;
         let seconds = |age: Option<f64>| age.unwrap_or(f64::NAN);
         let half_way = ages
             .iter()
@@ -237,14 +256,7 @@ impl Table {
     ) -> Result<Vec<Option<T>>, ExperimentError> {
         let measured = self.contenders.iter().map(|contender| {
             eprintln!("{what}: {}", contender.name());
-            match measure(*contender) {
-                Err(error @ ExperimentError::Crowd(_)) => Err(error),
-                Err(error) => {
-                    eprintln!("pinhole-load: {}: {error}", contender.name());
-                    Ok(None)
-                }
-                Ok(figure) => Ok(Some(figure)),
-            }
+            settle(*contender, measure(*contender))
         });
         measured.collect()
     }
@@ -291,6 +303,22 @@ impl Table {
         };
         eprintln!("{row}");
         self.rows.push(row);
+    }
+}
+
+/// A figure, or none and a line that says why.
+fn settle<T>(
+    contender: Contender,
+    measured: Result<T, ExperimentError>,
+) -> Result<Option<T>, ExperimentError> {
+    match measured {
+        // It is to stop.
+        Err(error @ ExperimentError::Crowd(_)) => Err(error),
+        Err(error) => {
+            eprintln!("pinhole-load: {}: {error}", contender.name());
+            Ok(None)
+        }
+        Ok(figure) => Ok(Some(figure)),
     }
 }
 
