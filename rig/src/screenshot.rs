@@ -1,20 +1,20 @@
 //! What a person sees: a page in headless Chromium, as pixels.
 
 use std::{
-    fs::{self, File},
-    io::{self, BufReader},
+    fs,
+    io::{self, Cursor},
     path::Path,
-    process::Command,
+    thread,
     time::Duration,
 };
 
-use crate::process::{Mark, Process, ProcessError};
+use crate::chromium::{Chromium, ChromiumError};
 
-/// How long Chromium may take to start, load and draw.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// The size of the page, in pixels.
+const SIZE: (u32, u32) = (1280, 1100);
 
-/// How long a page is looked at before the picture is taken, in milliseconds.
-const EXPOSURE: u32 = 6_000;
+/// How long a page is looked at before the picture is taken.
+const EXPOSURE: Duration = Duration::from_secs(6);
 
 /// Colours are compared with this tolerance a channel: JPEG and the colour
 /// space of video both cost some exactness.
@@ -49,7 +49,7 @@ pub struct Area {
 pub enum ScreenshotError {
     /// Chromium did not do it.
     #[error(transparent)]
-    Chromium(#[from] ProcessError),
+    Chromium(#[from] ChromiumError),
     /// A file could not be written or read.
     #[error("screenshot: {0}")]
     Io(#[from] io::Error),
@@ -66,44 +66,15 @@ impl Screenshot {
     /// # Errors
     /// See [`ScreenshotError`].
     pub fn take(url: &str, directory: &Path) -> Result<Self, ScreenshotError> {
-        let profile = directory.join("chromium-profile");
-        let picture = directory.join("screenshot.png");
-        // What an earlier run left would pass for this run's picture.
-        remove_if_there(fs::remove_dir_all(&profile))?;
-        remove_if_there(fs::remove_file(&picture))?;
-        let mut chromium = Command::new("chromium");
-        chromium.args([
-            "--headless",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--disable-quic",
-            "--hide-scrollbars",
-            "--force-device-scale-factor=1",
-            "--force-color-profile=srgb",
-            "--ignore-certificate-errors",
-            "--window-size=1280,1100",
-        ]);
-        if nix::unistd::geteuid().is_root() {
-            // Chromium's sandbox refuses to run as root.
-            chromium.arg("--no-sandbox");
-        }
-        chromium.arg(format!("--user-data-dir={}", profile.display()));
-        chromium.arg(format!("--timeout={EXPOSURE}"));
-        chromium.arg(format!("--screenshot={}", picture.display()));
-        chromium.arg(url);
-        let log = directory.join("chromium.log");
-        let process = Process::start("chromium", &mut chromium, &log)?;
-        process.wait_for("bytes written to file", Mark::default(), PATIENCE)?;
-        drop(process);
-        Self::decode(&picture)
+        let mut chromium = Chromium::open(url, SIZE, directory)?;
+        thread::sleep(EXPOSURE);
+        let png = chromium.screenshot()?;
+        fs::write(directory.join("screenshot.png"), &png)?;
+        Self::decode(&png)
     }
 
-    fn decode(png: &Path) -> Result<Self, ScreenshotError> {
-        let mut decoder = png::Decoder::new(BufReader::new(File::open(png)?));
+    fn decode(png: &[u8]) -> Result<Self, ScreenshotError> {
+        let mut decoder = png::Decoder::new(Cursor::new(png));
         decoder.set_transformations(png::Transformations::normalize_to_color8());
         let mut reader = decoder.read_info()?;
         let too_large = || io::Error::other("the picture is larger than memory");
@@ -127,6 +98,14 @@ impl Screenshot {
             Some(&[red, green, blue]) if x < self.width => [red, green, blue],
             _ => [0; 3],
         }
+    }
+
+    /// How many pixels have that colour.
+    pub fn count(&self, colour: Colour) -> usize {
+        let pixels = self.rgb.chunks_exact(3);
+        pixels
+            .filter(|pixel| close([pixel[0], pixel[1], pixel[2]], colour))
+            .count()
     }
 
     /// Whether an area looks the same as in another picture.
@@ -192,13 +171,6 @@ fn close(one: Colour, other: Colour) -> bool {
         .all(|(one, other)| one.abs_diff(other) <= TOLERANCE)
 }
 
-fn remove_if_there(removed: io::Result<()>) -> io::Result<()> {
-    match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,6 +199,7 @@ mod tests {
         };
         let found = page(&BARS, area);
         assert_eq!(found.find_bars(&BARS), Some(area));
+        assert_eq!(found.count(BARS[1]), 100 * 160);
         assert!(found.shows_the_same(&page(&BARS, area), area));
         assert!(!found.shows_the_same(&page(&BARS[1..], area), area));
     }

@@ -16,13 +16,15 @@ pub use reader::{MultipartError, PartReader};
 pub use sender::{Drain, Source, send, send_frames};
 pub use writer::{Dialect, Framing, PartWriter, Pieces};
 
-use crate::Frame;
+use crate::{CameraName, Frame};
 
 /// What is sent as one part.
 #[derive(Clone, Debug)]
 pub struct Part {
     /// The picture.
     pub frame: Frame,
+    /// The camera's name, where the body carries several.
+    pub camera: Option<CameraName>,
     /// Why there is this picture in the place of the camera's, in a word, if it
     /// is one that tells so.
     pub placeholder: Option<&'static str>,
@@ -32,6 +34,7 @@ impl From<Frame> for Part {
     fn from(frame: Frame) -> Self {
         Self {
             frame,
+            camera: None,
             placeholder: None,
         }
     }
@@ -49,6 +52,9 @@ const TIMESTAMP: &str = "X-Timestamp";
 
 /// A part's header with the source's count of frames.
 const SEQUENCE: &str = "X-Sequence";
+
+/// A part's header with its camera's name.
+const CAMERA: &str = "X-Camera";
 
 /// A part's header by which programs tell a picture that was made in the place
 /// of the camera's.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{CONTENT_TYPE_OF_PART, PLACEHOLDER, Part, SEQUENCE, TIMESTAMP};
+use super::{CAMERA, CONTENT_TYPE_OF_PART, PLACEHOLDER, Part, SEQUENCE, TIMESTAMP};
 use crate::Timestamp;
 
 /// How the body's end is marked (RFC 9112 section 6).
@@ -112,6 +112,9 @@ impl PartWriter {
             Timestamp(frame.captured()),
             frame.sequence(),
         )?;
+        if let Some(camera) = &part.camera {
+            write!(self.headers, "{CAMERA}: {camera}\r\n")?;
+        }
         if let Some(cause) = part.placeholder {
             write!(self.headers, "{PLACEHOLDER}: {cause}\r\n")?;
         }
@@ -189,16 +192,17 @@ mod tests {
     }
 
     #[test]
-    fn a_placeholder_is_marked() {
+    fn a_placeholder_is_marked_and_a_camera_named() {
         let mut writer = PartWriter::new(Framing::CloseDelimited, Dialect::Eager);
         let part = Part {
+            camera: Some("porch".parse().unwrap()),
             placeholder: Some("offline"),
             ..part()
         };
         let bytes = writer.part(&part).concat();
         let text = String::from_utf8_lossy(&bytes);
         assert!(
-            text.contains("\r\nX-Pinhole-Placeholder: offline\r\n\r\n"),
+            text.contains("\r\nX-Camera: porch\r\nX-Pinhole-Placeholder: offline\r\n\r\n"),
             "{text}"
         );
     }

@@ -11,6 +11,8 @@
 //! | `/NAME/link.json?hours=N` | a link to the page for somebody else |
 //! | `…/stream?page=ID`, `…/status.json?page=ID` | the same, and whether that stream is open |
 //! | `/NAME/?action=stream`, `/NAME/?action=snapshot` | the same, as mjpg-streamer has it |
+//! | `/_cameras/stream`, `/_cameras/stream?cameras=NAME,NAME` | the [pictures of several](wall) over one connection |
+//! | `/_cameras/status.json` | how all cameras are doing |
 //! | `/_assets/…` | what the pages are made of |
 //!
 //! | query of a stream | what |
@@ -25,6 +27,7 @@
 //! paths, see [`access`](crate::access).
 
 mod admission;
+mod assets;
 mod camera_state;
 mod client;
 mod connection;
@@ -42,6 +45,7 @@ mod trouble;
 mod ustreamer;
 mod view;
 mod viewer;
+mod wall;
 
 use std::{
     convert::Infallible,

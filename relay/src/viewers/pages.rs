@@ -8,7 +8,6 @@ use super::{
 use crate::{
     access::{TOKEN_KEY, Token},
     camera::Camera,
-    watchers::PageId,
 };
 
 /// What stands on it where there is none.
@@ -27,7 +26,7 @@ pub(super) fn list(visible: &Visible) -> String {
         .map(|(camera, token)| entry(camera, token.as_ref()))
         .collect();
     let notice = visible.notice.as_ref();
-    let notice = notice.map(|words| format!("\n<p>{}</p>", escaped(words)));
+    let notice = notice.map(|words| format!("\n<p class=\"quiet\">{}</p>", escaped(words)));
     let entries = match (entries.as_str(), &notice) {
         ("", None) => NO_CAMERA.to_owned(),
         ("", Some(_)) => String::new(),
@@ -38,34 +37,21 @@ pub(super) fn list(visible: &Visible) -> String {
 }
 
 fn entry(camera: &Camera, token: Option<&Token>) -> String {
-    let health = camera.health();
-    let query = token.map_or(String::new(), |token| format!("?{TOKEN_KEY}={token}"));
-    format!(
-        "<li data-state=\"{}\"><a href=\"/{name}{query}\">{name}</a> <span>{}</span></li>\n",
-        state_word(&health),
-        escaped(&state_in_words(&health)),
-        name = camera.name(),
-    )
+    fill(include_str!("assets/tile.html"), camera, token)
 }
 
 /// The page with one camera's live picture, which needs `token` to ask for
 /// more.
 pub(super) fn camera(camera: &Camera, token: Option<&Token>) -> String {
+    fill(include_str!("assets/camera.html"), camera, token)
+}
+
+/// What `template` shows of a camera, whose paths are opened by `token`.
+fn fill(template: &str, camera: &Camera, token: Option<&Token>) -> String {
     let health = camera.health();
-    // Without an ID the page works still, but may not notice a lost stream.
-    let page = PageId::draw().ok();
-    let page = page.map(|id| format!("page={}", id.as_str()));
-    let token = token.map(|token| format!("{TOKEN_KEY}={token}"));
-    let query = |pairs: &[&Option<String>]| {
-        let pairs: Vec<_> = pairs.iter().filter_map(|pair| pair.as_deref()).collect();
-        match pairs.as_slice() {
-            [] => String::new(),
-            _ => format!("?{}", pairs.join("&amp;")),
-        }
-    };
-    include_str!("assets/camera.html")
-        .replace("{{stream_query}}", &query(&[&page, &token]))
-        .replace("{{query}}", &query(&[&token]))
+    let query = token.map_or(String::new(), |token| format!("?{TOKEN_KEY}={token}"));
+    template
+        .replace("{{query}}", &query)
         .replace("{{name}}", camera.name().as_str())
         .replace("{{state}}", state_word(&health))
         .replace("{{message}}", &escaped(&state_in_words(&health)))

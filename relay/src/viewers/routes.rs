@@ -9,40 +9,19 @@ use pinhole_link::{
 use smol::{Timer, future::FutureExt as _};
 
 use super::{
-    Site, admission,
+    Site,
+    admission::{self, Visible},
+    assets::{self, Asset},
     camera_state::state_in_words,
     cors, pages,
     places::NoPlace,
     query::StreamQuery,
     snapshot,
-    status::Status,
+    status::{Status, Statuses},
     stream::{Full, Wanted},
+    wall::Wall,
 };
 use crate::{box_status::BoxStatus, camera::Camera, watchers::PageId};
-
-/// What the pages are made of: path, type, content. No camera's name has a `_`.
-const ASSETS: [(&str, &str, &str); 4] = [
-    (
-        "/_assets/pinhole.css",
-        "text/css; charset=utf-8",
-        include_str!("assets/pinhole.css"),
-    ),
-    (
-        "/_assets/camera.js",
-        "text/javascript; charset=utf-8",
-        include_str!("assets/camera.js"),
-    ),
-    (
-        "/_assets/list.js",
-        "text/javascript; charset=utf-8",
-        include_str!("assets/list.js"),
-    ),
-    (
-        "/_assets/icon.svg",
-        "image/svg+xml",
-        include_str!("assets/icon.svg"),
-    ),
-];
 
 /// The pages load nothing from elsewhere and run no inline script.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; img-src 'self'; \
@@ -58,6 +37,8 @@ pub(super) enum Answer {
     Finite(Response),
     /// The pictures of a camera.
     Stream(Wanted),
+    /// The pictures of several cameras.
+    Wall(Wall),
 }
 
 /// Answers a request that came from `from`, whatever it asks for.
@@ -94,6 +75,12 @@ fn with_fields(answer: Answer, fields: Vec<(&'static str, String)>) -> Answer {
             }
             Answer::Stream(wanted)
         }
+        Answer::Wall(mut wall) => {
+            for (name, value) in fields {
+                wall.fields += &format!("{name}: {value}\r\n");
+            }
+            Answer::Wall(wall)
+        }
     }
 }
 
@@ -104,8 +91,11 @@ async fn route(site: &Site, request: &Request, from: IpAddr) -> Answer {
         let page = html(StatusCode::Ok, pages::list(&visible));
         return Answer::Finite(admission::remembering(page, &visible.pass, None));
     }
-    if let Some((_, content_type, content)) = ASSETS.iter().find(|(at, ..)| *at == path) {
-        return Answer::Finite(asset(content_type, content));
+    if let Some(found) = assets::find(path) {
+        return Answer::Finite(asset(found));
+    }
+    if let Some(what) = path.strip_prefix("/_cameras/") {
+        return cameras(site, admission::visible(site, request, from), request, what);
     }
     let (name, what) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
     let Ok(name) = name.parse::<CameraName>() else {
@@ -149,6 +139,21 @@ async fn route(site: &Site, request: &Request, from: IpAddr) -> Answer {
         _ => not_found(
             "A camera has a page, a stream, a snapshot.jpg, a status.json, a box.json and a link.json, and nothing else.",
         ),
+    })
+}
+
+/// What is asked of several cameras at once.
+fn cameras(site: &Site, visible: Visible, request: &Request, what: &str) -> Answer {
+    Answer::Finite(match what {
+        "stream" => match Wall::of(visible, request) {
+            Some(wall) => return Answer::Wall(wall),
+            None => text(StatusCode::NotFound, "There is no such camera here."),
+        },
+        "status.json" => {
+            let statuses = Statuses::of(&visible, site);
+            fresh(StatusCode::Ok, "application/json", statuses.to_json())
+        }
+        _ => not_found("There is no such page here."),
     })
 }
 
@@ -214,8 +219,8 @@ pub(super) fn too_many_viewers(full: &Full) -> Response {
     response
 }
 
-fn asset(content_type: &str, content: &str) -> Response {
-    let mut response = fresh(StatusCode::Ok, content_type, content);
+fn asset(found: &Asset) -> Response {
+    let mut response = fresh(StatusCode::Ok, found.content_type, found.content);
     // Small, and it may change with the relay's next start.
     response.insert_header("Cache-Control", "no-cache");
     response

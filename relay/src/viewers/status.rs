@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{
     Site,
+    admission::Visible,
     camera_state::{state_in_words, state_word},
     ustreamer::Ustreamer,
 };
@@ -31,6 +32,8 @@ pub(super) struct Status {
     state: &'static str,
     /// The same in words for people.
     message: String,
+    /// The relay's clock when it said so.
+    now: f64,
     viewers: usize,
     /// Whether the stream of the page that asks is open; `null` for whoever
     /// gives no ID.
@@ -66,6 +69,14 @@ struct BoxState {
     trouble: Option<String>,
     /// Since it said so.
     age: f64,
+}
+
+/// `/_cameras/status.json`.
+#[derive(Debug, Serialize)]
+pub(super) struct Statuses {
+    /// The relay's clock when it said so.
+    now: f64,
+    cameras: Vec<Status>,
 }
 
 #[derive(Debug, Serialize)]
@@ -111,6 +122,7 @@ impl Status {
             camera: camera.name().to_string(),
             state: state_word(&health),
             message: state_in_words(&health),
+            now: since_1970(SystemTime::now()),
             viewers: camera.frames().readers(),
             watching: page.map(|id| camera.watchers().contains(id)),
             newest: Newest::of(&health),
@@ -155,6 +167,23 @@ impl Status {
 
     pub(super) fn to_json(&self) -> String {
         // Strings, numbers and null alone: nothing in it can fail.
+        serde_json::to_string(self).unwrap_or_default() + "\n"
+    }
+}
+
+impl Statuses {
+    pub(super) fn of(visible: &Visible, site: &Site) -> Self {
+        let cameras = visible.cameras.iter();
+        Self {
+            now: since_1970(SystemTime::now()),
+            cameras: cameras
+                .map(|(camera, _)| Status::of(camera, None, site))
+                .collect(),
+        }
+    }
+
+    pub(super) fn to_json(&self) -> String {
+        // As above.
         serde_json::to_string(self).unwrap_or_default() + "\n"
     }
 }

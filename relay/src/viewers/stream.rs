@@ -58,6 +58,11 @@ pub(super) fn open(wanted: Wanted, limits: &Limits) -> Result<OpenStream, Full> 
 }
 
 impl OpenStream {
+    /// Whose it is.
+    pub(super) fn camera(&self) -> &Arc<Camera> {
+        &self.wanted.camera
+    }
+
     /// Sends the camera's pictures until the client goes, the camera is removed,
     /// the pass is void or `stop` resolves.
     pub(super) async fn send(

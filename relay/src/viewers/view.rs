@@ -115,7 +115,8 @@ impl<'camera> View<'camera> {
         }
     }
 
-    async fn part(&mut self) -> Part {
+    /// What is to be sent next. Dropping the future loses nothing.
+    pub(super) async fn part(&mut self) -> Part {
         loop {
             match self.event().await {
                 Event::Live(frame) => return self.live(frame),
@@ -251,8 +252,13 @@ impl<'camera> View<'camera> {
         Some(part)
     }
 
+    /// Whose it is.
+    pub(super) fn camera(&self) -> &Camera {
+        self.camera
+    }
+
     /// Counts a part that has left.
-    fn sent(&mut self, part: &Part, bytes: usize) {
+    pub(super) fn sent(&mut self, part: &Part, bytes: usize) {
         self.last_sent = Instant::now();
         let counters = self.camera.counters();
         counters.sent_bytes.add(bytes as u64);

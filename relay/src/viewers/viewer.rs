@@ -141,6 +141,14 @@ impl Viewer {
                 }
                 close(connection.into_stream().into_inner()).await?;
             }
+            Answer::Wall(wall) => {
+                let mut stream = connection.into_stream().into_inner();
+                drop(request);
+                let stop = closed(&self.stopped);
+                // It is large, and would be part of every viewer.
+                Box::pin(wall.send(&mut stream, &self.site, &self.trouble, stop)).await?;
+                close(stream).await?;
+            }
             Answer::Stream(wanted) => {
                 let stop = closed(&self.stopped);
                 match stream::open(wanted, &self.site.limits) {

@@ -118,7 +118,7 @@ fn a_new_camera_is_opened_by_its_link_alone() {
     assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
     assert!(page.contains("referrer-policy: no-referrer"), "{page}");
     // The page hands its token on.
-    assert!(page.contains(&format!("&amp;{query}\"")), "{page}");
+    assert!(page.contains(&format!("/porch/stream?{query}\"")), "{page}");
     assert!(
         page.contains(&format!("/porch/snapshot.jpg?{query}")),
         "{page}"

@@ -20,6 +20,7 @@ mod idling;
 mod limiting;
 mod managing;
 mod monitoring;
+mod pages;
 mod program;
 mod redirecting;
 mod restarting;

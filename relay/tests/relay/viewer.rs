@@ -14,7 +14,7 @@ use smol::{Timer, Unblock, future::FutureExt as _, io::BufReader};
 use crate::{PATIENCE, program::State};
 
 /// `curl` on `path` of the relay at `port`, with the relay's own certificate.
-fn command(state: &State, port: u16, path: &str) -> Command {
+pub(crate) fn command(state: &State, port: u16, path: &str) -> Command {
     let mut command = Command::new("curl");
     command
         .args(["--silent", "--show-error", "--no-buffer", "--cacert"])

@@ -10,6 +10,7 @@
 
 mod clocks;
 mod first_light;
+mod pages;
 mod power_cuts;
 mod raspi3b;
 mod resets;

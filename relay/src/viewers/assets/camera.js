@@ -1,105 +1,169 @@
-// Keeps the picture and the words beneath it up to date.
-'use strict';
+// The page of one camera: its live picture, how it is doing, and what can be
+// done with it.
+import { Picture } from './picture.js';
+import { age, inWords, Poll } from './status.js';
+import { Refusal, Stream } from './stream.js';
+import { whileVisible } from './visibility.js';
 
-const picture = document.getElementById('picture');
-const figure = document.getElementById('figure');
-const message = document.getElementById('message');
-const figures = document.getElementById('figures');
+// How long the words on the full screen stay without a movement, in
+// milliseconds.
+const IDLE = 3000;
 
-const [stream, query] = picture.getAttribute('src').split('?');
-const statusUrl = stream.replace(/stream$/, 'status.json');
+const element = (id) => document.getElementById(id);
+const figure = element('figure');
+const { name, query } = figure.dataset;
+const canvas = element('picture');
+const picture = new Picture(canvas);
 
-// In milliseconds.
-const FIRST_PAUSE = 500;
-const LONGEST_PAUSE = 5000;
-const STATUS_INTERVAL = 1000;
-// How long a new stream may take to be known to the relay.
-const STREAM_GRACE = 4000;
+let status;
+let epoch;
+// Why the relay sends no stream, if it says so.
+let refused;
 
-let watching = true;
-const first = new URLSearchParams(query);
-// What the relay knows the stream by. The first ID came with the page.
-let page = first.get('page');
-// What opens the camera, where it is opened by a link.
-const token = first.get('token');
-let connected = Date.now();
-let pause = FIRST_PAUSE;
-let reconnection;
-let relayStarted;
-let relayWasAway = false;
-
-function queryFor(id) {
-  return '?page=' + id + (token ? '&token=' + token : '');
-}
-
-// A new ID each time, so that no browser joins the broken stream and the relay
-// does not take that one for the new.
-function connect() {
-  reconnection = undefined;
-  page = Math.random().toString(36).slice(2) + Date.now().toString(36);
-  connected = Date.now();
-  picture.src = stream + queryFor(page);
-}
-
-function reconnectLater() {
-  if (!watching || reconnection !== undefined) return;
-  reconnection = setTimeout(connect, pause);
-  pause = Math.min(pause * 2, LONGEST_PAUSE);
-}
-
-function show(state, words, details) {
+function show(state, words) {
   figure.dataset.state = state;
+  element('cover').textContent = words;
+  element('cover').hidden = state === 'streaming';
   // Screen readers speak a change of it.
-  if (message.textContent !== words) message.textContent = words;
-  figures.textContent = details;
+  if (element('message').textContent !== words) element('message').textContent = words;
 }
 
-function details(status) {
-  if (!status.newest) return '';
-  return status.frames.per_second.toFixed(1) + ' pictures a second, the newest ' +
-    status.newest.since_arrival.toFixed(1) + ' s old';
+function showFigures() {
+  const details = [];
+  if (status?.newest && figure.dataset.state === 'streaming') {
+    details.push(status.frames.per_second.toFixed(1) + ' fps');
+    const captured = picture.shown?.captured;
+    if (captured) details.push(inWords(age(captured, status, epoch)) + ' old');
+  }
+  element('figures').textContent = details.join(' · ');
 }
 
-async function refresh() {
+const queryWith = (pair) => query + (query ? '&' : '?') + pair;
+
+const stream = new Stream(
+  `/${name}/stream${queryWith('raw=1')}`,
+  (part) => {
+    refused = undefined;
+    if (part.placeholder) figure.dataset.state = part.placeholder;
+    else picture.show(part);
+  },
+  (why) => {
+    refused = why instanceof Refusal ? why.message : undefined;
+  },
+);
+
+const poll = new Poll(
+  `/${name}/status.json${query}`,
+  (answer, relayEpoch) => {
+    status = answer;
+    epoch = relayEpoch;
+    if (refused) show('offline', refused);
+    else show(status.state, status.message);
+    showFigures();
+  },
+  (words) => {
+    show('offline', words);
+    showFigures();
+  },
+);
+
+canvas.hidden = false;
+whileVisible(
+  () => {
+    stream.open();
+    poll.open();
+  },
+  () => {
+    stream.close();
+    poll.close();
+  },
+);
+
+// Full screen: by the browser, or where it has that for films alone, as on
+// iPhones, as large as the window.
+const fullScreen = element('full-screen');
+const isFull = () => document.fullscreenElement === figure || figure.classList.contains('filling');
+
+function fill(filling) {
+  figure.classList.toggle('filling', filling);
+  update();
+}
+
+function update() {
+  fullScreen.setAttribute('aria-pressed', String(isFull()));
+  stir();
+}
+
+async function toggleFullScreen() {
+  if (document.fullscreenElement) return document.exitFullscreen();
+  if (!document.fullscreenEnabled) return fill(!isFull());
   try {
-    const asked = page;
-    const answer = await fetch(statusUrl + queryFor(asked), { cache: 'no-store' });
-    if (!answer.ok) throw new Error('HTTP status ' + answer.status);
-    const status = await answer.json();
-    show(status.state, status.message, details(status));
-    // A stream can end without an error event, as after sleep or a change of
-    // network. What counts is whether the relay still sends this one.
-    const restarted = relayStarted !== undefined && relayStarted !== status.relay_started;
-    relayStarted = status.relay_started;
-    const lost = status.watching === false && asked === page && Date.now() - connected > STREAM_GRACE;
-    if (relayWasAway || restarted || lost) reconnectLater();
-    else if (status.newest) pause = FIRST_PAUSE;
-    relayWasAway = false;
+    await figure.requestFullscreen();
   } catch (error) {
-    relayWasAway = true;
-    show('offline', 'The relay does not answer', '');
+    fill(true);
   }
 }
 
-async function refreshForEver() {
-  if (watching) await refresh();
-  setTimeout(refreshForEver, STATUS_INTERVAL);
+let idle;
+function stir() {
+  figure.classList.remove('idle');
+  clearTimeout(idle);
+  if (isFull()) idle = setTimeout(() => figure.classList.add('idle'), IDLE);
 }
 
-picture.addEventListener('error', reconnectLater);
+fullScreen.hidden = false;
+fullScreen.addEventListener('click', toggleFullScreen);
+element('picture').addEventListener('dblclick', toggleFullScreen);
+document.addEventListener('fullscreenchange', update);
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Escape') fill(false);
+  stir();
+});
+figure.addEventListener('pointermove', stir);
+figure.addEventListener('pointerdown', stir);
 
-// Safari keeps a stream open unless its image is pointed elsewhere.
-window.addEventListener('pagehide', () => {
-  watching = false;
-  clearTimeout(reconnection);
-  reconnection = undefined;
-  picture.src = '';
+// A snapshot is called by its camera and time.
+element('snapshot').addEventListener('click', (event) => {
+  const now = new Date();
+  const local = new Date(now - now.getTimezoneOffset() * 60000).toISOString();
+  event.currentTarget.download = `${name}-${local.slice(0, 19).replaceAll(':', '.')}.jpg`;
 });
 
-window.addEventListener('pageshow', (event) => {
-  if (!event.persisted) return;
-  watching = true;
-  connect();
-});
+// A link for somebody else.
+const share = element('share');
 
-refreshForEver();
+async function link() {
+  const answer = await fetch(`/${name}/link.json${query}`, { cache: 'no-store' });
+  // What opened this page is all there is to give.
+  if (!answer.ok) return { url: location.href };
+  const { path, expires } = await answer.json();
+  return { url: new URL(path, location.href).href, expires };
+}
+
+async function shareLink() {
+  let shared = { url: location.href };
+  try {
+    shared = await link();
+  } catch (error) {
+    // The relay is away.
+  }
+  let words = 'Copy this link to share the camera.';
+  try {
+    await navigator.clipboard.writeText(shared.url);
+    words = 'The link is copied.';
+  } catch (error) {
+    // It is there to be copied by hand.
+  }
+  if (shared.expires) {
+    const ends = new Date(shared.expires * 1000);
+    words += ' It opens this camera until ' +
+      ends.toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' }) + '.';
+  }
+  element('shared').hidden = false;
+  element('shared-words').textContent = words;
+  element('shared-link').value = shared.url;
+  element('shared-link').select();
+}
+
+share.hidden = false;
+share.addEventListener('click', shareLink);

@@ -54,6 +54,7 @@ impl Placeholders {
     ) -> io::Result<Part> {
         let jpeg = self.jpeg(notice, size.unwrap_or(DEFAULT_SIZE)).await?;
         Ok(Part {
+            camera: None,
             frame: Frame::new(jpeg, SystemTime::now(), 0),
             placeholder: Some(cause),
         })
