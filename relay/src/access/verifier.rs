@@ -69,7 +69,7 @@ pub(super) struct Verifier {
     remembered: Mutex<HashMap<Fingerprint, (bool, Instant)>>,
 }
 
-/// Of a camera's hash and a password that was tried on it.
+/// Of a camera's hash, a password that was tried on it, and from where.
 type Fingerprint = [u8; 32];
 
 impl Verifier {
@@ -97,7 +97,7 @@ impl Verifier {
         password: String,
         from: IpAddr,
     ) -> Verdict {
-        let fingerprint = self.fingerprint(hash, &password);
+        let fingerprint = self.fingerprint(hash, &password, from);
         if let Some(verdict) = self.recall(&fingerprint) {
             return verdict;
         }
@@ -142,12 +142,20 @@ impl Verifier {
         taken
     }
 
-    /// A hash is of one camera alone, since its salt is.
-    fn fingerprint(&self, hash: &PasswordHash, password: &str) -> Fingerprint {
+    /// A hash is of one camera alone, since its salt is. What one address has
+    /// found out is none of another's business: it could guess without a limit
+    /// for as long as the right password is remembered.
+    fn fingerprint(&self, hash: &PasswordHash, password: &str, from: IpAddr) -> Fingerprint {
         let mut context = hmac::Context::with_key(&self.memory_key);
         context.update(hash.as_str().as_bytes());
         // No hash has a zero in it.
         context.update(&[0]);
+        // As long for IPv4 as for IPv6, so that no password can continue it.
+        let from = match from {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
+        };
+        context.update(&from.octets());
         context.update(password.as_bytes());
         let mut fingerprint = Fingerprint::default();
         fingerprint.copy_from_slice(context.sign().as_ref());
@@ -262,8 +270,11 @@ mod tests {
         let refused = verify("opensesame".to_owned(), 1);
         assert!(matches!(refused, Verdict::TooMany(wait) if wait <= PER_ADDRESS.1));
         assert_eq!(verify("opensesame".to_owned(), 2), Verdict::Right);
-        // It is remembered now, from wherever it comes.
-        assert_eq!(verify("opensesame".to_owned(), 1), Verdict::Right);
+        // It is remembered now, for that address alone: whoever may not guess any
+        // more does not learn the right one from what others have shown.
+        let refused = verify("opensesame".to_owned(), 1);
+        assert!(matches!(refused, Verdict::TooMany(_)), "{refused:?}");
+        assert_eq!(verify("opensesame".to_owned(), 2), Verdict::Right);
     }
 
     #[test]
@@ -313,7 +324,7 @@ mod tests {
         let verifier = Verifier::new().unwrap();
         let hash = hash();
         for number in 0..=MAX_REMEMBERED {
-            let fingerprint = verifier.fingerprint(&hash, &number.to_string());
+            let fingerprint = verifier.fingerprint(&hash, &number.to_string(), address(1));
             verifier.remember(fingerprint, number % 2 == 0);
         }
         assert_eq!(verifier.lock().len(), 1);
