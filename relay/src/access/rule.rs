@@ -91,14 +91,32 @@ impl Rule {
                 key: key.clone(),
             })
         };
-        // Both are looked at in any case, so that the time tells nothing.
+        // All are looked at in any case, so that the time tells nothing.
         let link = signed(&self.link_key, Scope::Camera(name)).map(Pass::Link);
+        let derived = signed(&self.derived_key(), Scope::Camera(name)).map(Pass::Link);
         let all_link = signed(&self.all_key, Scope::All).map(Pass::AllLink);
-        let pass = link.or(all_link).ok_or(BadToken::Void)?;
+        let pass = link.or(derived).or(all_link).ok_or(BadToken::Void)?;
         match token.expiry().left() {
             Some(_) => Ok(pass),
             None => Err(BadToken::Expired),
         }
+    }
+
+    /// What signs the links to this camera alone that whoever was let in on
+    /// `pass` may have. They are void as soon as that pass is.
+    pub(crate) fn key_behind(&self, pass: &Pass) -> Option<LinkKey> {
+        match pass {
+            Pass::Public | Pass::Password(_) => self.link_key.clone(),
+            Pass::Link(link) => Some(link.key.clone()),
+            Pass::AllLink(_) => self.derived_key(),
+        }
+    }
+
+    /// What signs links to this camera for those who have one to all: void with
+    /// the key of either.
+    fn derived_key(&self) -> Option<LinkKey> {
+        let all_key = self.all_key.as_ref()?;
+        Some(all_key.derived_with(self.link_key.as_ref()?))
     }
 
     /// Whether whoever was let in on `pass` may stay.
@@ -112,7 +130,9 @@ impl Rule {
                 Pass::Password(hash) => {
                     self.mode == Mode::Password && self.password.as_ref() == Some(hash)
                 }
-                Pass::Link(link) => same_key(link, &self.link_key),
+                Pass::Link(link) => {
+                    same_key(link, &self.link_key) || same_key(link, &self.derived_key())
+                }
                 Pass::AllLink(link) => same_key(link, &self.all_key),
             }
     }
@@ -136,5 +156,53 @@ impl Pass {
 impl LinkPass {
     fn is_valid(&self) -> bool {
         self.token.expiry().left().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_comes_of_a_link_to_all_is_void_with_it() {
+        let rule = Rule {
+            link_key: other_key(),
+            all_key: other_key(),
+            ..Rule::default()
+        };
+        let porch = "porch".parse().unwrap();
+        let all_key = rule.all_key.clone().unwrap();
+        let expiry = Expiry::after(Duration::from_secs(60));
+        let to_all = rule.judge(&porch, &all_key.sign(Scope::All, expiry));
+        // Passed on twice.
+        let mut pass = to_all.unwrap();
+        for _ in 0..2 {
+            let key = rule.key_behind(&pass).unwrap();
+            let token = key.sign(Scope::Camera(&porch), expiry);
+            pass = rule.judge(&porch, &token).unwrap();
+            assert!(matches!(&pass, Pass::Link(_)) && rule.upholds(&pass));
+            let (all_key, link_key) = (rule.all_key.clone(), rule.link_key.clone());
+            for changed in [
+                Rule {
+                    all_key: other_key(),
+                    link_key,
+                    ..Rule::default()
+                },
+                Rule {
+                    all_key,
+                    link_key: other_key(),
+                    ..Rule::default()
+                },
+            ] {
+                assert_eq!(changed.judge(&porch, &token), Err(BadToken::Void));
+                assert!(!changed.upholds(&pass));
+            }
+        }
+    }
+
+    fn other_key() -> Option<LinkKey> {
+        Some(LinkKey::draw().unwrap())
     }
 }

@@ -28,6 +28,9 @@ const TAG_LEN: usize = 16;
 /// What every signature begins with, so that none means anything else.
 const PURPOSE: &[u8] = b"pinhole link 1\0";
 
+/// What a key is derived with begins with this.
+const DERIVATION: &[u8] = b"pinhole link key 1\0";
+
 /// Signs links. Its `Debug` form does not show it; only
 /// [`to_base64`](Self::to_base64) does.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -79,6 +82,16 @@ impl LinkKey {
     /// The key as text: a secret, for files of mode 0600.
     pub fn to_base64(&self) -> String {
         STANDARD.encode(self.0)
+    }
+
+    /// A key that is another one as soon as this or `other` is.
+    pub(super) fn derived_with(&self, other: &Self) -> Self {
+        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.0));
+        context.update(DERIVATION);
+        context.update(&other.0);
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(context.sign().as_ref());
+        Self(bytes)
     }
 
     /// A token that opens `scope` until `expiry`.

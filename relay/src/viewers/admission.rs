@@ -47,7 +47,7 @@ pub(super) fn visible(site: &Site, request: &Request, from: IpAddr) -> Visible {
         Some(Ok(pass)) => Visible {
             cameras: cameras
                 .map(|camera| {
-                    let token = token_for(camera.name(), &rule(&camera), pass.expiry());
+                    let token = token_for(camera.name(), &rule(&camera), &pass, pass.expiry());
                     (camera, token)
                 })
                 .collect(),
@@ -74,11 +74,8 @@ pub(super) fn visible(site: &Site, request: &Request, from: IpAddr) -> Visible {
 
 /// A token for one camera that is worth no more than what its holder has: a
 /// page's address may be passed on without a thought.
-fn token_for(name: &CameraName, rule: &Rule, expiry: Option<Expiry>) -> Option<Token> {
-    let key = rule
-        .link_key
-        .as_ref()
-        .filter(|_| rule.mode != Mode::Public)?;
+fn token_for(name: &CameraName, rule: &Rule, pass: &Pass, expiry: Option<Expiry>) -> Option<Token> {
+    let key = (rule.mode != Mode::Public).then(|| rule.key_behind(pass))??;
     Some(key.sign(Scope::Camera(name), expiry?))
 }
 
@@ -147,7 +144,7 @@ pub(super) fn share(camera: &Camera, rule: &Rule, pass: &Pass, request: &Request
     let name = camera.name();
     let asked = Expiry::after(Duration::from_secs(u64::from(hours) * 3600));
     let expiry = pass.expiry().map_or(asked, |own| own.min(asked));
-    let link = match token_for(name, rule, Some(expiry)) {
+    let link = match token_for(name, rule, pass, Some(expiry)) {
         Some(token) => SharedLink {
             path: format!("/{name}?{TOKEN_KEY}={token}"),
             expires: Some(expiry.as_secs()),

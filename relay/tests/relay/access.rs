@@ -346,7 +346,15 @@ fn a_link_to_all_opens_the_list_and_every_camera() {
         place.status(&format!("/porch?{all}"), &[]) == 401
     });
     assert!(place.get(&link, &[]).contains("This link is not valid"));
-    assert!(place.get(&new_link, &[]).contains(">porch</a>"));
+    let list = place.get(&new_link, &[]);
+    assert!(list.contains(">porch</a>"));
+    // With a link to all, the links that were had from its list are void too.
+    let (_, porch) = list.split_once("href=\"/porch?").expect(&list);
+    let (porch, _) = porch.split_once('"').unwrap();
+    let porch = format!("/porch?{porch}");
+    assert_eq!(place.status(&porch, &[]), 200);
+    place.link(&["link", "--all", "--rotate"]);
+    eventually("it is taken in", || place.status(&porch, &[]) == 401);
 }
 
 #[test]
