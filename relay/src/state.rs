@@ -23,6 +23,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::fcntl::OFlag;
+
 /// Name of the lock file.
 const LOCK: &str = "lock";
 
@@ -171,6 +173,9 @@ impl StateDirectory {
             .create(true)
             .truncate(false)
             .mode(0o600)
+            // Root gives the file away, and must not be led to another one by
+            // the directory's owner.
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
             .open(&path)
             .map_err(|source| failed("open", &path, source))?;
         self.give_to_owner(&file)
@@ -256,5 +261,15 @@ mod tests {
             let file = fs::metadata(state.join(name)).unwrap();
             assert_eq!((file.uid(), file.gid()), (12_345, 12_346), "{name}");
         }
+    }
+
+    #[test]
+    fn a_lock_is_not_taken_through_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let elsewhere = directory.path().join("elsewhere");
+        fs::write(&elsewhere, "").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, directory.path().join(LOCK)).unwrap();
+        let state = StateDirectory::new(directory.path());
+        assert!(state.lock().is_err());
     }
 }
