@@ -3,6 +3,7 @@
 
 use std::io;
 
+use bytes::BufMut;
 use smol::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _};
 
 /// Longest line with a chunk's size, or trailer line, in bytes.
@@ -33,7 +34,7 @@ impl<R: AsyncBufRead + Unpin> Body<R> {
 
     /// Appends what there is to `buffer`, at least one byte. Returns how many;
     /// 0 at the body's end.
-    pub(super) async fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    pub(super) async fn read(&mut self, buffer: &mut impl BufMut) -> io::Result<usize> {
         if self.framing == (Framing::Chunked { left: 0 }) {
             self.begin_chunk().await?;
         }
@@ -45,7 +46,7 @@ impl<R: AsyncBufRead + Unpin> Body<R> {
             Framing::Chunked { left } if left < arrived.len() as u64 => &arrived[..left as usize],
             _ => arrived,
         };
-        buffer.extend_from_slice(arrived);
+        buffer.put_slice(arrived);
         let len = arrived.len();
         self.reader.consume(len);
         if let Framing::Chunked { left } = &mut self.framing {

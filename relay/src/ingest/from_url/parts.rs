@@ -8,6 +8,7 @@
 
 use std::io;
 
+use bytes::{Buf as _, BytesMut};
 use memchr::{memchr, memmem};
 use pinhole_link::{MAX_JPEG_LEN, jpeg};
 use smol::io::AsyncBufRead;
@@ -23,6 +24,9 @@ const MAX_JUNK_LEN: usize = MAX_JPEG_LEN;
 /// Most ends of image that are looked at in one part: thumbnails have some.
 const MAX_ENDS: usize = 64;
 
+/// Most that follows a boundary in its line, in bytes: dashes and blanks.
+const MAX_BEHIND: usize = 128;
+
 /// How a picture begins (T.81 table B.1: SOI).
 const START: &[u8] = &[0xFF, 0xD8];
 
@@ -32,7 +36,8 @@ const END: &[u8] = &[0xFF, 0xD9];
 /// Reads the parts of a body.
 pub(super) struct Parts<R> {
     body: Body<R>,
-    buffer: Vec<u8>,
+    /// What has come and is not taken yet. Taking from its front moves nothing.
+    buffer: BytesMut,
     /// Without the dashes in front; `None` as long as it is not known.
     boundary: Option<Vec<u8>>,
     is_first: bool,
@@ -62,7 +67,7 @@ impl<R: AsyncBufRead + Unpin> Parts<R> {
     pub(super) fn new(body: Body<R>, boundary: Option<Vec<u8>>) -> Self {
         Self {
             body,
-            buffer: Vec::new(),
+            buffer: BytesMut::new(),
             boundary,
             is_first: true,
             lengths_are_right: true,
@@ -118,6 +123,9 @@ impl<R: AsyncBufRead + Unpin> Parts<R> {
                 return Ok(None);
             };
             len += line.len() + 1;
+            if len > MAX_HEADERS_LEN {
+                return Err(UrlError::NoParts);
+            }
             let line = line.trim_ascii();
             if line.is_empty() {
                 if are_begun {
@@ -155,8 +163,8 @@ impl<R: AsyncBufRead + Unpin> Parts<R> {
         let mut searched = 0;
         loop {
             if let Some(end) = memchr(b'\n', &self.buffer[searched..]) {
-                let mut line: Vec<u8> = self.buffer.drain(..=searched + end).collect();
-                line.pop();
+                let line = self.take(searched + end);
+                self.buffer.advance(1);
                 return Ok(Some(line));
             }
             searched = self.buffer.len();
@@ -175,14 +183,14 @@ impl<R: AsyncBufRead + Unpin> Parts<R> {
         let mut skipped = 0;
         loop {
             if let Some(delimiter) = self.find_delimiter(0) {
-                self.buffer.drain(..delimiter.end);
+                self.buffer.advance(delimiter.end);
                 return Ok(true);
             }
             // What may be the beginning of one stays.
             let kept = self.buffer.len().min(MAX_HEADERS_LEN);
             let len = self.buffer.len() - kept;
             skipped += len;
-            self.buffer.drain(..len);
+            self.buffer.advance(len);
             if skipped > MAX_JUNK_LEN {
                 return Err(UrlError::NoParts);
             }
@@ -226,13 +234,13 @@ impl<R: AsyncBufRead + Unpin> Parts<R> {
                 ends += 1;
                 let start = leading_line_breaks(&self.buffer);
                 if jpeg::check(&self.buffer[start..at]).is_ok() {
-                    self.buffer.drain(..start);
+                    self.buffer.advance(start);
                     return Ok(self.take(at - start));
                 }
             }
             if let Some(delimiter) = delimiter {
                 let start = leading_line_breaks(&self.buffer[..delimiter.start]);
-                self.buffer.drain(..start);
+                self.buffer.advance(start);
                 return Ok(self.take(delimiter.start - start));
             }
             if self.buffer.len() > MAX_JPEG_LEN {
@@ -242,7 +250,7 @@ impl<R: AsyncBufRead + Unpin> Parts<R> {
             let half = self
                 .boundary
                 .as_ref()
-                .map_or(1, |boundary| boundary.len() + 128);
+                .map_or(1, |boundary| boundary.len() + MAX_BEHIND);
             searched = self.buffer.len().saturating_sub(half).max(at);
             self.fill_part().await?;
         }
@@ -251,7 +259,7 @@ impl<R: AsyncBufRead + Unpin> Parts<R> {
     /// Takes `len` bytes out of the buffer, in memory of their own size.
     fn take(&mut self, len: usize) -> Vec<u8> {
         let bytes = self.buffer[..len].to_vec();
-        self.buffer.drain(..len);
+        self.buffer.advance(len);
         bytes
     }
 
@@ -271,7 +279,8 @@ impl<R: AsyncBufRead + Unpin> Parts<R> {
             let before = &self.buffer[..line_start];
             let is_at_line_start =
                 before.is_empty() || before.ends_with(b"\n") || before.ends_with(END);
-            let end = core + memchr(b'\n', &self.buffer[core..])?;
+            let most = self.buffer.len().min(core + boundary.len() + MAX_BEHIND);
+            let end = core + memchr(b'\n', &self.buffer[core..most])?;
             let line = self.buffer[core..end].trim_ascii_end();
             if !is_at_line_start || !is_boundary(line, boundary) {
                 return None;
@@ -496,5 +505,36 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn header_lines_are_bounded_all_together() {
+        let long = [&b"--b\r\nX: "[..], &[b'x'; 20_000], b"\r\nY: y\r\n"].concat();
+        let blank = [&b"--b\r\n"[..], &b"X:\n".repeat(20_000)].concat();
+        for body in [long, blank, vec![b'\n'; 20_000]] {
+            let (pictures, error) = read(&body, Some("b"), 64 << 10);
+            assert!(pictures.is_empty());
+            assert!(matches!(error, Some(UrlError::NoParts)), "{error:?}");
+        }
+    }
+
+    /// What keeps one thread busy keeps other cameras and viewers waiting.
+    #[test]
+    fn what_looks_like_delimiters_costs_no_more_than_its_length() {
+        let parts = |body: Vec<u8>| {
+            let (told, done) = std::sync::mpsc::channel();
+            std::thread::spawn(move || told.send(read(&body, Some("b"), 64 << 10).0.len()));
+            // Hours, where the cost grows with the square.
+            done.recv_timeout(std::time::Duration::from_secs(60))
+                .unwrap()
+        };
+        let sized = |part: Vec<u8>| {
+            let headers = format!("--b\r\nContent-Length: {}\r\n\r\n", part.len());
+            [headers.as_bytes(), &part].concat()
+        };
+        let no_ends = [END, b"b"].concat().repeat(1 << 20);
+        assert_eq!(parts(sized(no_ends)), 0);
+        let tiny = b"\xFF\xD8\xFF\xD9\r\n--b\r\n\r\n".repeat(400 << 10);
+        assert_eq!(parts(sized(tiny)), 400 << 10);
     }
 }
