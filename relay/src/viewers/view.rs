@@ -275,7 +275,13 @@ impl<E: Future<Output = ()> + Send> Source for Until<'_, '_, E> {
             self.ended.as_mut().await;
             None
         };
-        let part = async { Some(self.view.part().await) };
+        let part = async {
+            let part = self.view.part().await;
+            // Nobody looks at the question while the part leaves, which may take
+            // for ever, and whoever else asks the box waits for its answer.
+            self.view.asking = None;
+            Some(part)
+        };
         ended.or(part).await
     }
 
