@@ -12,7 +12,7 @@ use pinhole_link::{
     Frame, Reader,
     multipart::{Dialect, Part, Source},
 };
-use smol::{Timer, future::FutureExt as _, stream::StreamExt as _};
+use smol::{Timer, future::FutureExt as _};
 use tracing::warn;
 
 use super::{
@@ -103,7 +103,7 @@ impl<'camera> View<'camera> {
             watch: camera.watchers().watch(viewing),
             interval: query.interval,
             repeats: query.repeats,
-            tick: Timer::interval(TICK),
+            tick: Timer::after(TICK),
             due: now,
             last_live: now,
             last_sent: now,
@@ -125,6 +125,7 @@ impl<'camera> View<'camera> {
                     self.asking = None;
                 }
                 Event::Tick => {
+                    self.tick.set_at(self.next_look());
                     let health = self.camera.health();
                     if self.is_missed(&health) {
                         self.ask_box(&health);
@@ -160,7 +161,7 @@ impl<'camera> View<'camera> {
             }
         };
         let tick = async {
-            self.tick.next().await;
+            (&mut self.tick).await;
             Event::Tick
         };
         live.or(told).or(tick).await
@@ -181,6 +182,16 @@ impl<'camera> View<'camera> {
         self.repeated = false;
         self.last = self.repeats.then(|| part.clone());
         part
+    }
+
+    /// When to look after this viewer again. As long as pictures come there is
+    /// nothing to be done, and for hundreds of viewers each look is a cost.
+    fn next_look(&self) -> Instant {
+        let soon = Instant::now() + TICK;
+        match self.repeats {
+            true => soon,
+            false => soon.max(self.last_live + START_PATIENCE - TICK),
+        }
     }
 
     /// Whether pictures should come and do not.
