@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long it may take until all viewers have a picture.
-const JOIN_TIME: Duration = Duration::from_secs(20);
+const JOIN_TIME: Duration = Duration::from_secs(60);
 
 /// How long viewers watch before they are measured, and how long then.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -56,7 +56,7 @@ pub(crate) enum ExperimentError {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// Viewers have no picture.
-    #[error("{without} of {all} viewers got no picture within 20 s{because}")]
+    #[error("{without} of {all} viewers got no picture within a minute{because}")]
     NoPicture {
         /// How many.
         without: usize,
