@@ -15,6 +15,7 @@ pub(crate) type Colour = [u8; 3];
 
 pub(crate) const RED: Colour = [220, 30, 30];
 pub(crate) const GREEN: Colour = [30, 200, 30];
+pub(crate) const BLUE: Colour = [30, 30, 220];
 
 /// Colours are compared with this tolerance a channel: JPEG and the colour
 /// space of video cost some exactness, and players differ on its range.
@@ -69,6 +70,16 @@ impl Camera {
     /// Shows `colour` from now on, ten times a second.
     pub(crate) fn show(&self, colour: Colour) {
         self.send(&picture(colour), Some(Duration::from_millis(100)));
+    }
+
+    /// Shows `colour` once, and sends nothing more.
+    pub(crate) fn show_once(&self, colour: Colour) {
+        self.send(&picture(colour), None);
+    }
+
+    /// Sends something else than a picture, once.
+    pub(crate) fn send_once(&self, bytes: &[u8]) {
+        self.send(bytes, None);
     }
 
     /// Ends all streams, and takes no more.

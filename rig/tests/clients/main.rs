@@ -8,6 +8,7 @@
 )]
 
 mod camera;
+mod chromium;
 mod home_assistant;
 mod players;
 mod proxies;
