@@ -35,7 +35,7 @@ packages_to() {
         ;;
     'watch as viewers do') echo chromium ffmpeg ;;
     'watch with what people have')
-        echo curl ffmpeg glib-networking gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+        echo curl ffmpeg firefox-esr glib-networking gstreamer1.0-plugins-base gstreamer1.0-plugins-good
         echo gstreamer1.0-tools motion mpv nginx python3-aiohttp python3-opencv
         ;;
     'test the relay and its tunnel') echo curl iproute2 pebble wireguard-go ;;

@@ -9,6 +9,7 @@
 
 mod camera;
 mod chromium;
+mod firefox;
 mod home_assistant;
 mod players;
 mod proxies;
