@@ -11,6 +11,7 @@ mod access;
 mod acme;
 mod authority;
 mod certificates;
+mod churning;
 mod clock;
 mod configuring;
 mod enrolling;
