@@ -18,6 +18,10 @@ const DEFAULT_SIZE: Size = Size {
 /// Most pictures that are kept. Cameras that are offline need one each.
 const MAX_KEPT: usize = 64;
 
+/// Most pixels of a picture that is drawn: more than any webcam has. A camera can
+/// claim 4 billion, which would take minutes and fill the memory.
+const MAX_PIXELS: u32 = 1 << 24;
+
 /// Width and height of a picture, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Size {
@@ -52,7 +56,7 @@ impl Placeholders {
         size: Option<Size>,
         cause: &'static str,
     ) -> io::Result<Part> {
-        let jpeg = self.jpeg(notice, size.unwrap_or(DEFAULT_SIZE)).await?;
+        let jpeg = self.jpeg(notice, drawable(size)).await?;
         Ok(Part {
             camera: None,
             frame: Frame::new(jpeg, SystemTime::now(), 0),
@@ -78,6 +82,13 @@ impl Placeholders {
         kept.insert(key, jpeg.clone());
         Ok(jpeg)
     }
+}
+
+/// The size to draw in, where the camera claims `size`.
+fn drawable(size: Option<Size>) -> Size {
+    let pixels = |size: &Size| u32::from(size.width) * u32::from(size.height);
+    size.filter(|size| pixels(size) <= MAX_PIXELS)
+        .unwrap_or(DEFAULT_SIZE)
 }
 
 #[cfg(test)]
@@ -145,5 +156,17 @@ mod tests {
             part(&placeholders, &number.to_string(), size);
         }
         assert!(smol::block_on(placeholders.0.lock()).len() <= MAX_KEPT);
+    }
+
+    #[test]
+    fn no_larger_picture_is_drawn_than_a_webcam_has() {
+        let size = |width, height| Size { width, height };
+        for (claimed, drawn) in [
+            (size(3840, 2160), size(3840, 2160)),
+            (size(65_500, 65_500), DEFAULT_SIZE),
+            (size(65_500, 1000), DEFAULT_SIZE),
+        ] {
+            assert_eq!(drawable(Some(claimed)), drawn);
+        }
     }
 }
