@@ -3,11 +3,15 @@
 mod picture;
 mod text;
 
-use std::{collections::HashMap, io, time::SystemTime};
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
 
 use bytes::Bytes;
 use pinhole_link::{Frame, multipart::Part};
-use smol::lock::Mutex;
 
 /// The size where no camera's picture has told one.
 const DEFAULT_SIZE: Size = Size {
@@ -42,7 +46,15 @@ pub(super) struct Notice {
 
 /// The placeholders that were made, for all viewers who need the same.
 #[derive(Debug, Default)]
-pub struct Placeholders(Mutex<HashMap<(Notice, Size), Bytes>>);
+pub struct Placeholders(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    kept: Mutex<HashMap<(Notice, Size), Bytes>>,
+    /// Held while one is drawn, by the thread that draws. A viewer must hold
+    /// nothing: it may be left waiting for its client, and all others with it.
+    drawing: Mutex<()>,
+}
 
 impl Placeholders {
     /// The placeholder with `notice`, of the size of the camera's pictures,
@@ -65,23 +77,41 @@ impl Placeholders {
     }
 
     async fn jpeg(&self, notice: &Notice, size: Size) -> io::Result<Bytes> {
-        // Whoever waits here for another to make it finds it made.
-        let mut kept = self.0.lock().await;
         let key = (notice.clone(), size);
-        if let Some(jpeg) = kept.get(&key) {
-            return Ok(jpeg.clone());
+        if let Some(jpeg) = self.0.made(&key) {
+            return Ok(jpeg);
         }
-        let notice = notice.clone();
+        let shared = Arc::clone(&self.0);
         // A large one takes tens of milliseconds.
-        let jpeg: Bytes = smol::unblock(move || picture::jpeg(&notice, size))
-            .await?
-            .into();
+        smol::unblock(move || shared.make(key)).await
+    }
+}
+
+impl Shared {
+    fn made(&self, key: &(Notice, Size)) -> Option<Bytes> {
+        lock(&self.kept).get(key).cloned()
+    }
+
+    fn make(&self, key: (Notice, Size)) -> io::Result<Bytes> {
+        let _drawing = lock(&self.drawing);
+        // Whoever waited here for another to make it finds it made.
+        if let Some(jpeg) = self.made(&key) {
+            return Ok(jpeg);
+        }
+        let jpeg: Bytes = picture::jpeg(&key.0, key.1)?.into();
+        let mut kept = lock(&self.kept);
         if kept.len() >= MAX_KEPT {
             kept.clear();
         }
         kept.insert(key, jpeg.clone());
         Ok(jpeg)
     }
+}
+
+/// Nothing under these locks can be left half-written, so a holder that
+/// panicked does not spoil them.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The size to draw in, where the camera claims `size`.
@@ -155,7 +185,7 @@ mod tests {
         for number in 0..2 * MAX_KEPT {
             part(&placeholders, &number.to_string(), size);
         }
-        assert!(smol::block_on(placeholders.0.lock()).len() <= MAX_KEPT);
+        assert!(lock(&placeholders.0.kept).len() <= MAX_KEPT);
     }
 
     #[test]
@@ -168,5 +198,20 @@ mod tests {
         ] {
             assert_eq!(drawable(Some(claimed)), drawn);
         }
+    }
+
+    #[test]
+    fn a_viewer_that_is_left_waiting_keeps_nobody_waiting() {
+        let placeholders = Placeholders::default();
+        let notice = |title: &str| Notice {
+            title: title.to_owned(),
+            words: "away".to_owned(),
+        };
+        smol::block_on(async {
+            let (porch, shed) = (notice("porch"), notice("shed"));
+            let mut left = std::pin::pin!(placeholders.part(&porch, None, "away"));
+            assert!(smol::future::poll_once(&mut left).await.is_none());
+            assert!(placeholders.part(&shed, None, "away").await.is_ok());
+        });
     }
 }
