@@ -20,7 +20,7 @@ use smol::{
     Timer,
     future::FutureExt as _,
     io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    lock::Mutex,
+    lock::{Mutex, MutexGuard},
 };
 
 use crate::{camera::Camera, ingest, registry::BoxEntry};
@@ -142,6 +142,17 @@ impl Asked {
         Some((at.elapsed(), answer.clone().ok()?))
     }
 
+    /// The last answer, once nobody else asks. Whoever does may be left waiting
+    /// for a client that reads nothing, so this is not waited for without end.
+    async fn lock(&self) -> Result<MutexGuard<'_, Option<Answer>>, BoxStatusError> {
+        let locked = async { Ok(self.0.lock().await) };
+        let too_late = async {
+            Timer::after(PATIENCE).await;
+            Err(BoxStatusError::TimedOut)
+        };
+        locked.or(too_late).await
+    }
+
     /// What `camera`'s box says now.
     ///
     /// # Errors
@@ -155,7 +166,7 @@ impl Asked {
             return Err(BoxStatusError::NoBox);
         };
         // Whoever waits here for another's question gets its answer.
-        let mut last = self.0.lock().await;
+        let mut last = self.lock().await?;
         if let Some((at, answer)) = &*last
             && at.elapsed() < MAX_AGE
         {
@@ -205,5 +216,18 @@ mod tests {
             !told.contains("MyHome") && !told.contains("serial"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_for_anothers_question() {
+        let asked = Asked::default();
+        smol::block_on(async {
+            let _left_waiting = asked.lock().await.unwrap();
+            let waited = asked.lock().or(async {
+                Timer::after(4 * PATIENCE).await;
+                panic!("it still waits");
+            });
+            assert!(matches!(waited.await, Err(BoxStatusError::TimedOut)));
+        });
     }
 }
