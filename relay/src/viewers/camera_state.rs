@@ -34,7 +34,7 @@ pub(crate) fn state_in_words(health: &Health) -> String {
             ),
         },
         _ if !health.online => offline(health),
-        Pull::Idle => "Ready: the box is online, and nobody is watching".to_owned(),
+        Pull::Idle => "Ready: nobody is watching".to_owned(),
         Pull::Starting => "The stream is starting".to_owned(),
         Pull::Interrupted(cause) => format!("No picture: {cause}"),
     }

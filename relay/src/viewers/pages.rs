@@ -26,7 +26,7 @@ pub(super) fn list(visible: &Visible) -> String {
         .map(|(camera, token)| entry(camera, token.as_ref()))
         .collect();
     let notice = visible.notice.as_ref();
-    let notice = notice.map(|words| format!("\n<p class=\"quiet\">{}</p>", escaped(words)));
+    let notice = notice.map(|words| format!("\n<p class=\"quiet\">{}</p>", prose(words)));
     let entries = match (entries.as_str(), &notice) {
         ("", None) => NO_CAMERA.to_owned(),
         ("", Some(_)) => String::new(),
@@ -61,7 +61,19 @@ fn fill(template: &str, camera: &Camera, token: Option<&Token>) -> String {
 pub(super) fn notice(title: &str, words: &str) -> String {
     include_str!("assets/notice.html")
         .replace("{{title}}", title)
-        .replace("{{message}}", &escaped(words))
+        .replace("{{message}}", &prose(words))
+}
+
+/// Words for people as HTML. What stands between `backticks` is to be typed.
+fn prose(words: &str) -> String {
+    let mut html = String::new();
+    for (number, piece) in escaped(words).split('`').enumerate() {
+        match number % 2 {
+            0 => html += piece,
+            _ => html += &format!("<code>{piece}</code>"),
+        }
+    }
+    html
 }
 
 fn escaped(text: &str) -> String {
@@ -78,5 +90,13 @@ mod tests {
     #[test]
     fn text_cannot_become_markup() {
         assert_eq!(escaped("<a b=\"&\">"), "&lt;a b=&quot;&amp;&quot;&gt;");
+    }
+
+    #[test]
+    fn what_is_to_be_typed_looks_so() {
+        assert_eq!(
+            prose("run `a <b>`, then"),
+            "run <code>a &lt;b&gt;</code>, then"
+        );
     }
 }
