@@ -4,7 +4,7 @@
 //! `camera porch: offline …`, `camera porch: enrolled`, `camera porch: removed`.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     convert::Infallible,
     fmt, fs,
     net::SocketAddr,
@@ -175,6 +175,7 @@ impl Cameras {
                 outcome = outcome.and(removed.map_err(ApplyError::from));
             }
         }
+        outcome = outcome.and(self.dismiss_strangers(registry));
         for (name, entry) in &registry.cameras {
             if enrolled.contains_key(name) {
                 continue;
@@ -219,6 +220,23 @@ impl Cameras {
         *self.all_key.write().unwrap_or_else(PoisonError::into_inner) =
             registry.rules.all_key().cloned();
         outcome
+    }
+
+    /// Removes the peers that are no camera's box: those that the tunnel would
+    /// not let go when their camera went.
+    fn dismiss_strangers(&self, registry: &Registry) -> Result<(), ApplyError> {
+        let Some(tunnel) = self.tunnel() else {
+            return Ok(());
+        };
+        let sources = registry.cameras.values().map(|entry| &entry.source);
+        let boxes = sources.filter_map(Source::as_box);
+        let boxes: HashSet<_> = boxes.map(|entry| entry.public_key).collect();
+        for peer in tunnel.peers()? {
+            if !boxes.contains(&peer.public_key) {
+                tunnel.remove_peer(&peer.public_key)?;
+            }
+        }
+        Ok(())
     }
 
     fn spawn_clock(
@@ -449,11 +467,21 @@ mod tests {
         let taken_in = cameras.look(&state, damaged);
         assert!(taken_in.is_some() && taken_in != damaged);
         assert_eq!(cameras.all().len(), 1);
+        // A peer that the tunnel would not let go when its camera went.
+        let stranger = BoxEntry {
+            public_key: PrivateKey::generate().unwrap().public_key(),
+            address: "fd00::3".parse().unwrap(),
+        };
+        let tunnel = cameras.tunnel().unwrap();
+        set_peer(tunnel, &stranger, None, None).unwrap();
+        assert_eq!(tunnel.peers().unwrap().len(), 2);
         // One more than is allowed.
         let yard = "[camera.yard]\nurl = \"http://192.0.2.1/\"\n";
         fs::write(&path, registry + yard).unwrap();
         let taken_in = cameras.look(&state, taken_in);
         assert_eq!(cameras.all().len(), 1);
+        assert_eq!(tunnel.peers().unwrap()[0].public_key, camera);
+        assert_eq!(tunnel.peers().unwrap().len(), 1);
         fs::remove_file(&path).unwrap();
         assert_eq!(cameras.look(&state, taken_in), None);
         assert_eq!(cameras.all().len(), 1);
