@@ -57,7 +57,7 @@ pub fn boot(options: &SceneOptions) -> Result<BootFigures, CheckError> {
     options.port = 0;
     let mut scene = Scene::start(&options, &|_| ())?;
     scene.plug_in(WebcamOptions::default())?;
-    scene.wait_for_picture()?.next_part()?;
+    scene.wait_for_picture()?.next_picture()?;
     // The viewer is on the host, whose clock is not the guest's: the guest's
     // time is that of the box's own line when the frame has left.
     let (served, _) = scene.wait_for_box("camera: first frame served", Mark::default())?;

@@ -282,7 +282,7 @@ impl Scene {
     /// The camera's stream, behind its first frame.
     fn live_stream(&self, longest: Duration) -> Result<Stream, ViewerError> {
         let mut stream = self.viewer.watch(CAMERA, longest)?;
-        stream.next_part()?;
+        stream.next_picture()?;
         Ok(stream)
     }
 

@@ -38,6 +38,8 @@ pub struct Part {
     pub sequence: u64,
     /// When its last byte was here.
     pub received: SystemTime,
+    /// Why the relay drew this picture in place of a live one, where it did.
+    pub placeholder: Option<String>,
 }
 
 /// What a viewer did not get.
@@ -138,7 +140,21 @@ impl Viewer {
 }
 
 impl Stream {
-    /// The next part.
+    /// The next part that is a live picture: what the relay draws in the place
+    /// of one is passed over.
+    ///
+    /// # Errors
+    /// As [`Self::next_part`] has them.
+    pub fn next_picture(&mut self) -> Result<Part, ViewerError> {
+        loop {
+            let part = self.next_part()?;
+            if part.placeholder.is_none() {
+                return Ok(part);
+            }
+        }
+    }
+
+    /// The next part, a live picture or a placeholder.
     ///
     /// # Errors
     /// When the stream breaks off or is malformed: each part must have exactly
@@ -157,7 +173,7 @@ impl Stream {
             + Duration::from_secs(parse(seconds)?)
             + Duration::from_micros(parse(micros)?);
         let sequence = parse(&self.field("X-Sequence")?)?;
-        self.expect("\r\n")?;
+        let placeholder = self.last_field("X-Pinhole-Placeholder")?;
         let mut jpeg = Vec::new();
         let body = (&mut self.body).take(length.min(MAX_PART_LEN));
         let read = { body }.read_to_end(&mut jpeg)?;
@@ -174,15 +190,24 @@ impl Stream {
             captured,
             sequence,
             received,
+            placeholder,
         })
     }
 
-    fn field(&mut self, name: &str) -> Result<String, ViewerError> {
+    /// The field `name` if the head has it, and the empty line that ends the
+    /// head.
+    fn last_field(&mut self, name: &str) -> Result<Option<String>, ViewerError> {
         let line = self.line()?;
-        let value = line.strip_prefix(name);
-        let value = value.and_then(|rest| rest.strip_prefix(": ")?.strip_suffix("\r\n"));
-        let value = value.map(str::to_owned);
-        value.ok_or_else(|| ViewerError::Malformed(format!("{line:?} instead of {name}")))
+        if line == "\r\n" {
+            return Ok(None);
+        }
+        let value = value_of(&line, name)?;
+        self.expect("\r\n")?;
+        Ok(Some(value))
+    }
+
+    fn field(&mut self, name: &str) -> Result<String, ViewerError> {
+        value_of(&self.line()?, name)
     }
 
     fn expect(&mut self, expected: &str) -> Result<(), ViewerError> {
@@ -203,6 +228,14 @@ impl Stream {
         }
         Ok(line)
     }
+}
+
+/// The value on the `line` of the field `name`.
+fn value_of(line: &str, name: &str) -> Result<String, ViewerError> {
+    let value = line.strip_prefix(name);
+    let value = value.and_then(|rest| rest.strip_prefix(": ")?.strip_suffix("\r\n"));
+    let value = value.map(str::to_owned);
+    value.ok_or_else(|| ViewerError::Malformed(format!("{line:?} instead of {name}")))
 }
 
 fn parse<T: std::str::FromStr>(text: &str) -> Result<T, ViewerError> {

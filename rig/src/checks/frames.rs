@@ -73,8 +73,8 @@ pub fn frames_arrive_untouched(
     duration: Duration,
 ) -> Result<FrameFigures, CheckError> {
     let mut stream = scene.wait_for_picture()?;
-    let size =
-        jpeg::size(&stream.next_part()?.jpeg).ok_or_else(|| broken("a frame that says no size"))?;
+    let size = jpeg::size(&stream.next_picture()?.jpeg)
+        .ok_or_else(|| broken("a frame that says no size"))?;
     let source = Source::of(scene, size)?;
     let start = Instant::now();
     let mut ages = Vec::new();
@@ -82,6 +82,11 @@ pub fn frames_arrive_untouched(
     let mut previous = None;
     while start.elapsed() < duration {
         let part = stream.next_part()?;
+        if let Some(cause) = part.placeholder {
+            return Err(broken(format!(
+                "a placeholder in place of a frame: {cause}"
+            )));
+        }
         let seen = jpeg::size(&part.jpeg);
         if seen != Some(size) {
             return Err(broken(format!("a frame of {seen:?} behind one of {size}")));
