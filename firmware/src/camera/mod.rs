@@ -36,6 +36,7 @@ mod notice;
 mod options;
 mod outlet;
 pub mod pattern;
+mod picture;
 mod routes;
 mod serve;
 mod source;
