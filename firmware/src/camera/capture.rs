@@ -1,24 +1,19 @@
-//! From the webcam to the outlet: finds it, sets it, takes its frames, and
-//! starts over whenever it fails or is pulled out.
+//! From the webcam to the outlet: takes its frames, and starts over whenever it
+//! fails or is pulled out.
 
 use std::{
     convert::Infallible,
-    io,
-    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
 
-use nix::libc;
-
 use super::{
-    device::{self, Device, Node, Setting},
-    negotiation::{Interval, Offer, choose, choose_interval},
+    device::{self, Node},
     notice::Notice,
     outlet::Outlet,
-    picture::{Unfit, picture},
-    status::{InUse, State},
-    v4l_stream::{Delivery, Stream, StreamError},
+    picture::picture,
+    v4l_stream::{Delivery, Stream},
+    webcam::{Webcam, WebcamError},
 };
 use crate::config::CameraSettings;
 
@@ -39,55 +34,6 @@ const MAX_GAP: u32 = 1000;
 /// How far back in the driver's count a frame can be that comes too late: no
 /// more than there are buffers. Further back, the count began anew.
 const MAX_LATENESS: u32 = 32;
-
-/// Most of a webcam's offers that are told. They have some twenty.
-const MAX_OFFERS_TOLD: usize = 64;
-
-/// Why there are no pictures from a webcam.
-#[derive(Debug, thiserror::Error)]
-enum CaptureError {
-    #[error("no webcam found: plug a USB webcam in")]
-    NoWebcam,
-    #[error("{} cannot be opened: {source}{}", path.display(), hint(source))]
-    Open { path: PathBuf, source: io::Error },
-    #[error(
-        "the webcam {name:?} has no usable format: it offers {offered}, and MJPG or YUYV is needed: plug another one in"
-    )]
-    NoFormat { name: String, offered: String },
-    #[error("the webcam {name:?} failed: {source}; trying again")]
-    Device { name: String, source: io::Error },
-    #[error("the webcam {name:?} is in use by another program: stop that one")]
-    Busy { name: String },
-    #[error("the webcam {name:?} was unplugged")]
-    Unplugged { name: String },
-    #[error("the webcam {name:?} failed: {source}; trying again")]
-    Stream { name: String, source: StreamError },
-    #[error(
-        "the webcam {name:?} delivers nothing fit to be shown: {reason}; trying again; another size in pinhole.toml, or another webcam, may help"
-    )]
-    Unfit { name: String, reason: String },
-}
-
-fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => "; add this program's user to the group video",
-        _ => "",
-    }
-}
-
-impl CaptureError {
-    fn state(&self) -> State {
-        match self {
-            Self::NoWebcam | Self::Unplugged { .. } => State::NoWebcam,
-            Self::Open { .. } | Self::NoFormat { .. } | Self::Busy { .. } => {
-                State::UnusableWebcam(self.to_string())
-            }
-            Self::Device { .. } | Self::Stream { .. } | Self::Unfit { .. } => {
-                State::WebcamFailed(self.to_string())
-            }
-        }
-    }
-}
 
 /// Captures for as long as the process runs.
 pub(super) fn run(settings: CameraSettings, mut outlet: Outlet) -> ! {
@@ -126,7 +72,7 @@ fn session(
     settings: &CameraSettings,
     outlet: &mut Outlet,
     notice: &mut Notice,
-) -> Result<Infallible, CaptureError> {
+) -> Result<Infallible, WebcamError> {
     let webcam = Webcam::find(settings)?;
     let failed = |source| webcam.failed(source);
     let mut stream = Stream::start(&webcam.device).map_err(failed)?;
@@ -189,108 +135,6 @@ fn lost(last: Option<u32>, sequence: u32, delivered: u64) -> u64 {
     }
 }
 
-/// Whether a device's answer means that it was pulled out: its node is there
-/// for as long as someone has it open.
-fn is_gone(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound
-        || matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO))
-}
-
-/// A webcam that is set to deliver.
-struct Webcam {
-    device: Device,
-    setting: Setting,
-    in_use: InUse,
-}
-
-impl Webcam {
-    /// Opens and sets the first webcam that offers what can be used.
-    fn find(settings: &CameraSettings) -> Result<Self, CaptureError> {
-        let mut error = CaptureError::NoWebcam;
-        for Node { path, .. } in device::nodes() {
-            match Device::open(&path) {
-                Ok(Some(device)) => match Self::set(device, settings) {
-                    Ok(webcam) => return Ok(webcam),
-                    Err(reason) => error = reason,
-                },
-                Ok(None) => {}
-                Err(source) if is_gone(&source) => {}
-                Err(source) => error = CaptureError::Open { path, source },
-            }
-        }
-        Err(error)
-    }
-
-    fn set(device: Device, settings: &CameraSettings) -> Result<Self, CaptureError> {
-        let name = || device.name().to_owned();
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::ResourceBusy => CaptureError::Busy { name: name() },
-            _ if is_gone(&source) => CaptureError::Unplugged { name: name() },
-            _ => CaptureError::Device {
-                name: name(),
-                source,
-            },
-        };
-        let offers = device.offers().map_err(failed)?;
-        let Some(choice) = choose(&offers.usable, settings) else {
-            return Err(CaptureError::NoFormat {
-                name: name(),
-                offered: match &offers.formats[..] {
-                    [] => "none".to_owned(),
-                    formats => formats.join(", "),
-                },
-            });
-        };
-        let setting = device.set_format(choice).map_err(failed)?;
-        let listed = device.intervals(choice).map_err(failed)?;
-        let asked = Interval {
-            numerator: 1,
-            denominator: settings.frames_per_second.into(),
-        };
-        let interval = choose_interval(&listed, settings.frames_per_second).unwrap_or(asked);
-        let interval = device.set_interval(interval).unwrap_or(interval);
-        let in_use = InUse {
-            device: Some(name()),
-            format: choice.format,
-            width: setting.width,
-            height: setting.height,
-            frames_per_second: interval.rate(),
-            offered: offered(&offers.usable),
-        };
-        Ok(Self {
-            device,
-            setting,
-            in_use,
-        })
-    }
-
-    fn unfit(&self, why: &Unfit) -> CaptureError {
-        CaptureError::Unfit {
-            name: self.device.name().to_owned(),
-            reason: why.to_string(),
-        }
-    }
-
-    fn failed(&self, source: StreamError) -> CaptureError {
-        let name = self.device.name().to_owned();
-        match source {
-            StreamError::Failed { source, .. } if is_gone(&source) => {
-                CaptureError::Unplugged { name }
-            }
-            StreamError::Failed { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => {
-                CaptureError::Busy { name }
-            }
-            source => CaptureError::Stream { name, source },
-        }
-    }
-}
-
-/// What a webcam can be set to, for its owner to read.
-fn offered(offers: &[Offer]) -> Vec<String> {
-    let offers = offers.iter().map(Offer::to_string);
-    offers.take(MAX_OFFERS_TOLD).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,25 +158,5 @@ mod tests {
         // A driver that does not count, and one that began anew.
         assert_eq!(lost(Some(0), 0, 1), 0);
         assert_eq!(lost(Some(5000), 0, 1), 0);
-    }
-
-    #[test]
-    fn errors_are_one_line_that_says_what_to_do() {
-        let error = CaptureError::NoFormat {
-            name: "Cam".to_owned(),
-            offered: "H264, NV12".to_owned(),
-        };
-        assert_eq!(
-            error.to_string(),
-            "the webcam \"Cam\" has no usable format: it offers H264, NV12, and MJPG or YUYV is needed: plug another one in"
-        );
-        let error = CaptureError::Open {
-            path: "/dev/video0".into(),
-            source: io::ErrorKind::PermissionDenied.into(),
-        };
-        assert_eq!(
-            error.to_string(),
-            "/dev/video0 cannot be opened: permission denied; add this program's user to the group video"
-        );
     }
 }

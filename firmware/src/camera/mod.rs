@@ -43,6 +43,7 @@ mod source;
 mod status;
 mod uplink;
 mod v4l_stream;
+mod webcam;
 
 use std::{
     convert::Infallible, ffi::OsString, future::pending, io, panic, path::Path, process::ExitCode,

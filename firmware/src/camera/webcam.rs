@@ -1,0 +1,195 @@
+//! A webcam that is found, identified and set, and what can go wrong with one.
+
+use std::{io, path::PathBuf};
+
+use nix::libc;
+
+use super::{
+    device::{self, Device, Node, Setting},
+    negotiation::{Interval, Offer, choose, choose_interval},
+    status::{InUse, State},
+    v4l_stream::StreamError,
+};
+use crate::config::CameraSettings;
+
+/// Most of a webcam's offers that are told. They have some twenty.
+const MAX_OFFERS_TOLD: usize = 64;
+
+/// A webcam that is set to deliver.
+pub(super) struct Webcam {
+    pub(super) device: Device,
+    pub(super) setting: Setting,
+    pub(super) in_use: InUse,
+}
+
+/// Why there are no pictures from a webcam.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WebcamError {
+    #[error("no webcam found: plug a USB webcam in")]
+    NoWebcam,
+    #[error("{} cannot be opened: {source}{}", path.display(), hint(source))]
+    Open { path: PathBuf, source: io::Error },
+    #[error(
+        "the webcam {name:?} has no usable format: it offers {offered}, and MJPG or YUYV is needed: plug another one in"
+    )]
+    NoFormat { name: String, offered: String },
+    #[error("the webcam {name:?} failed: {source}; trying again")]
+    Device { name: String, source: io::Error },
+    #[error("the webcam {name:?} is in use by another program: stop that one")]
+    Busy { name: String },
+    #[error("the webcam {name:?} was unplugged")]
+    Unplugged { name: String },
+    #[error("the webcam {name:?} failed: {source}; trying again")]
+    Stream { name: String, source: StreamError },
+    #[error(
+        "the webcam {name:?} delivers nothing fit to be shown: {reason}; trying again; another size in pinhole.toml, or another webcam, may help"
+    )]
+    Unfit { name: String, reason: String },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "; add this program's user to the group video",
+        _ => "",
+    }
+}
+
+impl WebcamError {
+    /// What it means for who waits for pictures.
+    pub(super) fn state(&self) -> State {
+        match self {
+            Self::NoWebcam | Self::Unplugged { .. } => State::NoWebcam,
+            Self::Open { .. } | Self::NoFormat { .. } | Self::Busy { .. } => {
+                State::UnusableWebcam(self.to_string())
+            }
+            Self::Device { .. } | Self::Stream { .. } | Self::Unfit { .. } => {
+                State::WebcamFailed(self.to_string())
+            }
+        }
+    }
+}
+
+impl Webcam {
+    /// Opens and sets the first webcam that offers what can be used.
+    ///
+    /// # Errors
+    /// When there is none; otherwise why the last of them cannot be used.
+    pub(super) fn find(settings: &CameraSettings) -> Result<Self, WebcamError> {
+        let mut error = WebcamError::NoWebcam;
+        for Node { path, .. } in device::nodes() {
+            match Device::open(&path) {
+                Ok(Some(device)) => match Self::set(device, settings) {
+                    Ok(webcam) => return Ok(webcam),
+                    Err(reason) => error = reason,
+                },
+                Ok(None) => {}
+                Err(source) if is_gone(&source) => {}
+                Err(source) => error = WebcamError::Open { path, source },
+            }
+        }
+        Err(error)
+    }
+
+    fn set(device: Device, settings: &CameraSettings) -> Result<Self, WebcamError> {
+        let name = || device.name().to_owned();
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::ResourceBusy => WebcamError::Busy { name: name() },
+            _ if is_gone(&source) => WebcamError::Unplugged { name: name() },
+            _ => WebcamError::Device {
+                name: name(),
+                source,
+            },
+        };
+        let offers = device.offers().map_err(failed)?;
+        let Some(choice) = choose(&offers.usable, settings) else {
+            return Err(WebcamError::NoFormat {
+                name: name(),
+                offered: match &offers.formats[..] {
+                    [] => "none".to_owned(),
+                    formats => formats.join(", "),
+                },
+            });
+        };
+        let setting = device.set_format(choice).map_err(failed)?;
+        let listed = device.intervals(choice).map_err(failed)?;
+        let asked = Interval {
+            numerator: 1,
+            denominator: settings.frames_per_second.into(),
+        };
+        let interval = choose_interval(&listed, settings.frames_per_second).unwrap_or(asked);
+        let interval = device.set_interval(interval).unwrap_or(interval);
+        let in_use = InUse {
+            device: Some(name()),
+            format: choice.format,
+            width: setting.width,
+            height: setting.height,
+            frames_per_second: interval.rate(),
+            offered: offered(&offers.usable),
+        };
+        Ok(Self {
+            device,
+            setting,
+            in_use,
+        })
+    }
+
+    /// The error of a webcam whose pictures are all unfit to be shown.
+    pub(super) fn unfit(&self, why: &impl ToString) -> WebcamError {
+        WebcamError::Unfit {
+            name: self.device.name().to_owned(),
+            reason: why.to_string(),
+        }
+    }
+
+    /// The error of a stream that failed.
+    pub(super) fn failed(&self, source: StreamError) -> WebcamError {
+        let name = self.device.name().to_owned();
+        match source {
+            StreamError::Failed { source, .. } if is_gone(&source) => {
+                WebcamError::Unplugged { name }
+            }
+            StreamError::Failed { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => {
+                WebcamError::Busy { name }
+            }
+            source => WebcamError::Stream { name, source },
+        }
+    }
+}
+
+/// What a webcam can be set to, for its owner to read.
+fn offered(offers: &[Offer]) -> Vec<String> {
+    let offers = offers.iter().map(Offer::to_string);
+    offers.take(MAX_OFFERS_TOLD).collect()
+}
+
+/// Whether a device's answer means that it was pulled out: its node is there
+/// for as long as someone has it open.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_one_line_that_says_what_to_do() {
+        let error = WebcamError::NoFormat {
+            name: "Cam".to_owned(),
+            offered: "H264, NV12".to_owned(),
+        };
+        assert_eq!(
+            error.to_string(),
+            "the webcam \"Cam\" has no usable format: it offers H264, NV12, and MJPG or YUYV is needed: plug another one in"
+        );
+        let error = WebcamError::Open {
+            path: "/dev/video0".into(),
+            source: io::ErrorKind::PermissionDenied.into(),
+        };
+        assert_eq!(
+            error.to_string(),
+            "/dev/video0 cannot be opened: permission denied; add this program's user to the group video"
+        );
+    }
+}
