@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    aim::{Aim, Pace},
     device::{self, Node},
     notice::Notice,
     outlet::Outlet,
@@ -36,12 +37,12 @@ const MAX_GAP: u32 = 1000;
 const MAX_LATENESS: u32 = 32;
 
 /// Captures for as long as the process runs.
-pub(super) fn run(settings: CameraSettings, mut outlet: Outlet) -> ! {
+pub(super) fn run(settings: CameraSettings, aim: Aim, mut outlet: Outlet) -> ! {
     let mut notice = Notice::default();
     let mut pause = GLANCE;
     loop {
         let nodes = device::nodes();
-        let Err(error) = session(&settings, &mut outlet, &mut notice);
+        let Err(error) = session(&settings, &aim, &mut outlet, &mut notice);
         let was_live = outlet.is_live();
         outlet.interrupted(error.state());
         notice.tell(&error);
@@ -70,12 +71,14 @@ fn pause_unless_changed(pause: Duration, nodes: &[Node]) -> bool {
 /// Captures from the first webcam that can be used, until it fails.
 fn session(
     settings: &CameraSettings,
+    aim: &Aim,
     outlet: &mut Outlet,
     notice: &mut Notice,
 ) -> Result<Infallible, WebcamError> {
     let webcam = Webcam::find(settings)?;
     let failed = |source| webcam.failed(source);
     let mut stream = Stream::start(&webcam.device).map_err(failed)?;
+    let mut pace = Pace::new(settings.frames_per_second);
     let mut last = None;
     let mut last_fit = Instant::now();
     loop {
@@ -85,11 +88,15 @@ fn session(
         }
         count(outlet, &delivery, last.replace(delivery.sequence));
         let sequence = outlet.captured();
+        let aimed = aim.now();
+        if !pace.is_due(Instant::now(), aimed.frames_per_second) {
+            continue;
+        }
         match picture(
             delivery.bytes,
             webcam.in_use.format,
             &webcam.setting,
-            settings.quality,
+            aimed.quality,
         ) {
             Ok(jpeg) => {
                 outlet.publish(jpeg, delivery.captured, sequence, &webcam.in_use);

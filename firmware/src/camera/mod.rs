@@ -25,6 +25,7 @@
 //! | `no answer from relay NAME at ADDRESS: …` | it has not for 30 s |
 //! | `relay name "NAME" does not resolve: …` | for 5 s |
 
+mod aim;
 mod capture;
 mod device;
 pub mod encode;
@@ -58,6 +59,7 @@ use smol::{Executor, Timer, lock::Semaphore};
 use tracing::{debug, error, info, warn};
 
 use self::{
+    aim::Aim,
     notice::Notice,
     options::{Command, HELP, Options},
     outlet::Outlet,
@@ -126,7 +128,8 @@ async fn serve(options: Options, executor: Arc<Executor<'static>>) -> io::Result
     let frames = Latest::new();
     let status = Status::new(options.source, config.camera);
     let outlet = Outlet::new(frames.clone(), status.clone());
-    options.source.start(config.camera, outlet)?;
+    let aim = Aim::new(config.camera);
+    options.source.start(config.camera, aim, outlet)?;
 
     let (tunnel, listener) = tunnel(&enrolment, options.tunnel).await;
     let Enrolment { address, relay, .. } = enrolment;

@@ -10,6 +10,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
+    aim::Aim,
     capture,
     encode::encode,
     outlet::Outlet,
@@ -51,18 +52,23 @@ impl Source {
     ///
     /// # Errors
     /// When the system has no thread to give.
-    pub(super) fn start(self, settings: CameraSettings, outlet: Outlet) -> io::Result<()> {
+    pub(super) fn start(
+        self,
+        settings: CameraSettings,
+        aim: Aim,
+        outlet: Outlet,
+    ) -> io::Result<()> {
         let thread = thread::Builder::new().name("capture".to_owned());
         thread.spawn(move || match self {
-            Self::Device => capture::run(settings, outlet),
-            Self::Pattern => draw(settings, outlet),
+            Self::Device => capture::run(settings, aim, outlet),
+            Self::Pattern => draw(settings, &aim, outlet),
         })?;
         Ok(())
     }
 }
 
-/// Draws and encodes one picture after the other, at the rate asked for.
-fn draw(settings: CameraSettings, mut outlet: Outlet) -> ! {
+/// Draws and encodes one picture after the other, at the rate aimed at.
+fn draw(settings: CameraSettings, aim: &Aim, mut outlet: Outlet) -> ! {
     let pattern = Pattern::new(settings.width, settings.height);
     let source = InUse {
         device: None,
@@ -72,15 +78,16 @@ fn draw(settings: CameraSettings, mut outlet: Outlet) -> ! {
         frames_per_second: settings.frames_per_second.into(),
         offered: Vec::new(),
     };
-    let interval = Duration::from_secs(1) / u32::from(settings.frames_per_second);
     let mut due = Instant::now();
     loop {
+        let aimed = aim.now();
         let captured = SystemTime::now();
         let sequence = outlet.captured();
-        match encode(&pattern.draw(sequence, captured), settings.quality) {
+        match encode(&pattern.draw(sequence, captured), aimed.quality) {
             Ok(jpeg) => outlet.publish(jpeg.into(), captured, sequence, &source),
             Err(error) => outlet.dropped(error),
         }
+        let interval = Duration::from_secs_f64(1.0 / aimed.frames_per_second);
         // A machine that is too slow for the rate falls behind without debts.
         due = (due + interval).max(Instant::now());
         thread::sleep(due.saturating_duration_since(Instant::now()));
