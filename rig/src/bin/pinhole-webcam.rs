@@ -9,7 +9,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, ValueEnum};
 use pinhole_rig::{
     uvc::{
-        Format, Formats,
+        ControlSet, Format, Formats,
         descriptor::{Identity, Transport},
     },
     webcam::{Webcam, WebcamOptions},
@@ -28,6 +28,9 @@ struct Arguments {
     /// How pictures travel.
     #[arg(long, value_enum, default_value = "bulk")]
     transport: TransportArgument,
+    /// What can be set at it.
+    #[arg(long, value_enum, default_value = "usual")]
+    controls: ControlsArgument,
     /// Leave the Huffman tables out of each JPEG, as most webcams do.
     #[arg(long)]
     no_huffman_tables: bool,
@@ -70,6 +73,16 @@ enum TransportArgument {
     Isochronous,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum ControlsArgument {
+    /// Nothing.
+    Nothing,
+    /// What webcams on sale have.
+    Usual,
+    /// All that a descriptor can announce, with senseless limits.
+    Odd,
+}
+
 impl From<Arguments> for WebcamOptions {
     fn from(arguments: Arguments) -> Self {
         let mut formats = arguments.formats.into_iter().map(Format::from);
@@ -87,6 +100,11 @@ impl From<Arguments> for WebcamOptions {
             transport: match arguments.transport {
                 TransportArgument::Bulk => Transport::Bulk,
                 TransportArgument::Isochronous => Transport::Isochronous,
+            },
+            controls: match arguments.controls {
+                ControlsArgument::Nothing => ControlSet::Nothing,
+                ControlsArgument::Usual => ControlSet::Usual,
+                ControlsArgument::Odd => ControlSet::Odd,
             },
             huffman_tables: !arguments.no_huffman_tables,
         }

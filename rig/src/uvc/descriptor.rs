@@ -1,7 +1,8 @@
 //! What the device tells about itself when it is enumerated.
 
 use super::{
-    CLOCK_FREQUENCY, CONTROL_INTERFACE, STREAMING_ENDPOINT, STREAMING_INTERFACE,
+    CLOCK_FREQUENCY, CONTROL_INTERFACE, ControlSet, STREAMING_ENDPOINT, STREAMING_INTERFACE,
+    control::Unit,
     mode::{Format, Formats, INTERVALS, SIZES, Size},
 };
 
@@ -119,6 +120,8 @@ mod subtype {
     pub(super) const VC_HEADER: u8 = 0x01;
     pub(super) const VC_INPUT_TERMINAL: u8 = 0x02;
     pub(super) const VC_OUTPUT_TERMINAL: u8 = 0x03;
+    pub(super) const VC_PROCESSING_UNIT: u8 = 0x05;
+    pub(super) const VC_EXTENSION_UNIT: u8 = 0x06;
     pub(super) const VS_INPUT_HEADER: u8 = 0x01;
     pub(super) const VS_FORMAT_UNCOMPRESSED: u8 = 0x04;
     pub(super) const VS_FRAME_UNCOMPRESSED: u8 = 0x05;
@@ -127,8 +130,7 @@ mod subtype {
     pub(super) const VS_COLORFORMAT: u8 = 0x0d;
 }
 
-/// Units of the camera's topology.
-const CAMERA_TERMINAL: u8 = 1;
+/// Where the pictures leave the camera, by its bTerminalID.
 const STREAMING_TERMINAL: u8 = 2;
 
 /// A descriptor under construction; its first byte, the length, is put in at
@@ -202,12 +204,12 @@ pub fn string(identity: &Identity, index: u8) -> Option<Vec<u8>> {
 
 /// The configuration descriptor with all that belongs to it (USB 2.0 section
 /// 9.6.3; section 3 of the class definition).
-pub fn configuration(formats: &Formats, transport: Transport) -> Vec<u8> {
+pub fn configuration(formats: &Formats, controls: ControlSet, transport: Transport) -> Vec<u8> {
     const BUS_POWERED: u8 = 0x80;
     const POWER_500_MA: u8 = 250;
     let interfaces = [
         interface_association(),
-        control_interface(),
+        control_interface(controls),
         streaming_interface(formats, transport),
     ]
     .concat();
@@ -234,25 +236,32 @@ fn interface(number: u8, setting: u8, endpoints: u8, subclass: u8) -> Vec<u8> {
         .finish()
 }
 
-/// The control interface: a camera that leads to a stream, with nothing to set.
-fn control_interface() -> Vec<u8> {
+/// The control interface: a camera that leads to a stream, over the units that
+/// have something to set.
+fn control_interface(controls: ControlSet) -> Vec<u8> {
     const ITT_CAMERA: u16 = 0x0201;
     const TT_STREAMING: u16 = 0x0101;
+    let announced = |unit| controls.announced(unit);
     let camera = Descriptor::class_specific(subtype::VC_INPUT_TERMINAL)
-        .u8(CAMERA_TERMINAL)
+        .u8(Unit::CameraTerminal as u8)
         .u16(ITT_CAMERA)
         .bytes(&[0, 0]) // bAssocTerminal, iTerminal
         .bytes(&[0; 6]) // no focal lengths
-        .bytes(&[3, 0, 0, 0]) // bControlSize, bmControls
+        .u8(3) // bControlSize
+        .bytes(&announced(Unit::CameraTerminal))
         .finish();
+    let (units, source) = match controls {
+        ControlSet::Nothing => (Vec::new(), Unit::CameraTerminal),
+        ControlSet::Usual | ControlSet::Odd => (units(controls), Unit::Extension),
+    };
     let stream = Descriptor::class_specific(subtype::VC_OUTPUT_TERMINAL)
         .u8(STREAMING_TERMINAL)
         .u16(TT_STREAMING)
-        .bytes(&[0, CAMERA_TERMINAL, 0]) // bAssocTerminal, bSourceID, iTerminal
+        .bytes(&[0, source as u8, 0]) // bAssocTerminal, bSourceID, iTerminal
         .finish();
     let head = Descriptor::class_specific(subtype::VC_HEADER)
         .u16(BCD_UVC)
-        .u16((13 + camera.len() + stream.len()) as u16)
+        .u16((13 + camera.len() + units.len() + stream.len()) as u16)
         .u32(CLOCK_FREQUENCY)
         .bytes(&[1, STREAMING_INTERFACE]) // bInCollection, baInterfaceNr
         .finish();
@@ -260,9 +269,34 @@ fn control_interface() -> Vec<u8> {
         interface(CONTROL_INTERFACE, 0, 0, SUBCLASS_CONTROL),
         head,
         camera,
+        units,
         stream,
     ]
     .concat()
+}
+
+/// The processing unit behind the camera (3.7.2.5), and the maker's extension
+/// unit behind that one (3.7.2.6).
+fn units(controls: ControlSet) -> Vec<u8> {
+    const EXTENSION_CODE: &[u8; 16] = b"pinhole-webcam-1";
+    let processing = Descriptor::class_specific(subtype::VC_PROCESSING_UNIT)
+        .bytes(&[Unit::Processing as u8, Unit::CameraTerminal as u8])
+        .u16(0) // wMaxMultiplier: no digital zoom
+        .u8(3) // bControlSize
+        .bytes(&controls.announced(Unit::Processing))
+        .bytes(&[0, 0]) // iProcessing, bmVideoStandards
+        .finish();
+    let (count, bits) = match controls {
+        ControlSet::Odd => (255, 0xff),
+        ControlSet::Usual | ControlSet::Nothing => (1, 1),
+    };
+    let extension = Descriptor::class_specific(subtype::VC_EXTENSION_UNIT)
+        .u8(Unit::Extension as u8)
+        .bytes(EXTENSION_CODE)
+        .bytes(&[count, 1, Unit::Processing as u8]) // bNumControls, bNrInPins, baSourceID
+        .bytes(&[1, bits, 0]) // bControlSize, bmControls, iExtension
+        .finish();
+    [processing, extension].concat()
 }
 
 /// The streaming interface. A bulk endpoint belongs to its only setting; an
@@ -387,7 +421,7 @@ mod tests {
     #[test]
     fn totals_are_those_of_what_follows() {
         for transport in [Transport::Bulk, Transport::Isochronous] {
-            let bytes = configuration(&Formats::default(), transport);
+            let bytes = configuration(&Formats::default(), ControlSet::Usual, transport);
             assert_eq!(word(&bytes, 2), bytes.len());
             let descriptors = walk(&bytes);
             let total_from = |first: usize| -> usize {
@@ -414,18 +448,29 @@ mod tests {
     fn lengths_are_those_of_the_tables() {
         assert_eq!(device(&Identity::default()).len(), 18);
         let formats = Formats::new(Format::Mjpg, [Format::Yuyv, Format::Y16]);
-        let bytes = configuration(&formats, Transport::Bulk);
+        let bytes = configuration(&formats, ControlSet::Usual, Transport::Bulk);
         let frame = 26 + 4 * INTERVALS.len();
         let lengths: Vec<_> = walk(&bytes).iter().map(|it| it.len()).collect();
         let mjpg = [11, frame, frame, frame, 6];
         let raw = [27, frame, frame, frame, 6];
-        let expected = [&[9, 8, 9, 13, 18, 9, 9, 16], &mjpg[..], &raw, &raw, &[7]].concat();
+        let expected = [
+            &[9, 8, 9, 13, 18, 13, 26, 9, 9, 16],
+            &mjpg[..],
+            &raw,
+            &raw,
+            &[7],
+        ]
+        .concat();
         assert_eq!(lengths, expected);
     }
 
     #[test]
     fn isochronous_packets_have_a_setting_of_their_own() {
-        let bytes = configuration(&Formats::default(), Transport::Isochronous);
+        let bytes = configuration(
+            &Formats::default(),
+            ControlSet::Usual,
+            Transport::Isochronous,
+        );
         let settings: Vec<_> = walk(&bytes)
             .into_iter()
             .filter(|it| it[1] == kind::INTERFACE && it[2] == STREAMING_INTERFACE)

@@ -4,6 +4,7 @@ use super::{
     CLOCK_FREQUENCY, Stall,
     descriptor::Transport,
     mode::{Formats, INTERVALS, Mode, Size},
+    request,
 };
 
 /// The streaming interface's controls: what was probed and what was committed.
@@ -35,17 +36,6 @@ impl Selector {
     }
 }
 
-/// Class-specific request codes (A.8).
-mod request {
-    pub(super) const SET_CUR: u8 = 0x01;
-    pub(super) const GET_CUR: u8 = 0x81;
-    pub(super) const GET_MIN: u8 = 0x82;
-    pub(super) const GET_MAX: u8 = 0x83;
-    pub(super) const GET_LEN: u8 = 0x85;
-    pub(super) const GET_INFO: u8 = 0x86;
-    pub(super) const GET_DEF: u8 = 0x87;
-}
-
 /// Bytes of a probe or commit in version 1.1 (table 4-47), and in 1.0.
 const CONTROL_LENGTH: usize = 34;
 const CONTROL_LENGTH_1_0: usize = 26;
@@ -72,7 +62,6 @@ impl Negotiation {
     /// # Errors
     /// When the device does not have that request.
     pub fn get(&self, selector: Selector, code: u8) -> Result<Vec<u8>, Stall> {
-        const SUPPORTS_GET_AND_SET: u8 = 3;
         let current = match selector {
             Selector::Probe => self.probed,
             Selector::Commit => self.committed,
@@ -80,7 +69,7 @@ impl Negotiation {
         match code {
             request::GET_CUR => Ok(self.encode(current)),
             request::GET_LEN => Ok((CONTROL_LENGTH as u16).to_le_bytes().to_vec()),
-            request::GET_INFO => Ok(vec![SUPPORTS_GET_AND_SET]),
+            request::GET_INFO => Ok(vec![request::INFO_GET | request::INFO_SET]),
             // The other limits are properties of a probe alone.
             _ if selector == Selector::Commit => Err(Stall),
             request::GET_DEF => Ok(self.encode(self.initial())),

@@ -1,18 +1,18 @@
 //! The device: what it answers to each message of the guest.
 
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, atomic::AtomicU64},
     time::Instant,
 };
 
-use super::{WebcamOptions, stream::Stream};
+use super::{WebcamOptions, locked, stream::Stream};
 use crate::{
     usbredir::{
         Message, Packet, Status,
         message::{Bulk, Control, DeviceConnect, Endpoint, Interface, Speed, TransferType},
     },
     uvc::{
-        CONTROL_INTERFACE, Negotiation, STREAMING_ENDPOINT, STREAMING_INTERFACE, Stall,
+        CONTROL_INTERFACE, Negotiation, STREAMING_ENDPOINT, STREAMING_INTERFACE, Settings, Stall,
         descriptor::{self, Transport},
         negotiation::Selector,
         payload,
@@ -27,6 +27,7 @@ pub(super) struct Device {
     /// The streaming interface's alternate setting.
     setting: u8,
     negotiation: Negotiation,
+    settings: Arc<Mutex<Settings>>,
     stream: Stream,
 }
 
@@ -48,13 +49,19 @@ mod request_type {
 }
 
 impl Device {
-    /// A device as it leaves the factory. `frames_sent` counts what it sends.
-    pub(super) fn new(options: WebcamOptions, frames_sent: Arc<AtomicU64>) -> Self {
+    /// A device that just got power. `settings` has what the guest sets,
+    /// `frames_sent` counts what it sends.
+    pub(super) fn new(
+        options: WebcamOptions,
+        settings: Arc<Mutex<Settings>>,
+        frames_sent: Arc<AtomicU64>,
+    ) -> Self {
         let transport = options.transport;
         Self {
             configuration: 0,
             setting: 0,
             negotiation: Negotiation::new(options.formats.clone(), transport),
+            settings,
             stream: Stream::new(transport, options.huffman_tables, frames_sent),
             options,
         }
@@ -277,6 +284,10 @@ impl Device {
                 let selector = Selector::from_value(asked.value)?;
                 self.negotiation.get(selector, code)
             }
+            (request_type::CLASS_FROM_INTERFACE, code) => {
+                let (unit, selector) = control_of(asked)?;
+                locked(&self.settings).get(unit, selector, code)
+            }
             _ => Err(Stall),
         }
     }
@@ -288,9 +299,12 @@ impl Device {
             (descriptor::kind::DEVICE, 0) => Ok(descriptor::device(&self.options.identity)),
             (descriptor::kind::CONFIGURATION, 0) => {
                 let WebcamOptions {
-                    formats, transport, ..
+                    formats,
+                    controls,
+                    transport,
+                    ..
                 } = &self.options;
-                Ok(descriptor::configuration(formats, *transport))
+                Ok(descriptor::configuration(formats, *controls, *transport))
             }
             (descriptor::kind::STRING, index) => {
                 descriptor::string(&self.options.identity, index).ok_or(Stall)
@@ -310,6 +324,10 @@ impl Device {
                 let selector = Selector::from_value(asked.value)?;
                 self.negotiation.set(selector, code, &asked.data)
             }
+            (request_type::CLASS_TO_INTERFACE, code) => {
+                let (unit, selector) = control_of(asked)?;
+                locked(&self.settings).set(unit, selector, code, &asked.data)
+            }
             _ => Err(Stall),
         }
     }
@@ -318,6 +336,17 @@ impl Device {
 /// Whether wIndex names the streaming interface itself, and no entity in it.
 fn is_for_streaming(asked: &Control) -> bool {
     asked.index == u16::from(STREAMING_INTERFACE)
+}
+
+/// The unit of the control interface and the selector of its control that a
+/// request names (4.2.1).
+fn control_of(asked: &Control) -> Result<(u8, u8), Stall> {
+    let [interface, unit] = asked.index.to_le_bytes();
+    let [zero, selector] = asked.value.to_le_bytes();
+    match (interface, zero) {
+        (CONTROL_INTERFACE, 0) => Ok((unit, selector)),
+        _ => Err(Stall),
+    }
 }
 
 fn bulk_ended(endpoint: u8, status: Status) -> Message {

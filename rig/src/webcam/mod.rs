@@ -15,7 +15,7 @@ use std::{
     os::unix::net::UnixStream,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
@@ -27,7 +27,7 @@ use device::Device;
 use crate::{
     usbredir::{Capabilities, Decoder, Encoder, Message, Packet, ProtocolError},
     uvc::{
-        Formats,
+        Control, ControlSet, Formats, Settings,
         descriptor::{Identity, Transport},
     },
 };
@@ -41,6 +41,8 @@ pub struct WebcamOptions {
     pub formats: Formats,
     /// How its pictures travel.
     pub transport: Transport,
+    /// What can be set.
+    pub controls: ControlSet,
     /// Whether each JPEG has its Huffman tables. Most real webcams leave them
     /// out.
     pub huffman_tables: bool,
@@ -52,6 +54,7 @@ impl Default for WebcamOptions {
             identity: Identity::default(),
             formats: Formats::default(),
             transport: Transport::default(),
+            controls: ControlSet::default(),
             huffman_tables: true,
         }
     }
@@ -63,6 +66,7 @@ pub struct Webcam {
     options: WebcamOptions,
     connection: UnixStream,
     frames_sent: Arc<AtomicU64>,
+    settings: Arc<Mutex<Settings>>,
     worker: Option<JoinHandle<Result<(), WebcamError>>>,
 }
 
@@ -89,7 +93,12 @@ impl Webcam {
     pub fn plug_in(socket_path: &Path, options: WebcamOptions) -> io::Result<Self> {
         let connection = UnixStream::connect(socket_path)?;
         let frames_sent = Arc::new(AtomicU64::new(0));
-        let device = Device::new(options.clone(), Arc::clone(&frames_sent));
+        let settings = Arc::new(Mutex::new(Settings::new(options.controls)));
+        let device = Device::new(
+            options.clone(),
+            Arc::clone(&settings),
+            Arc::clone(&frames_sent),
+        );
         let bus = connection.try_clone()?;
         let worker = thread::Builder::new()
             .name("webcam".to_owned())
@@ -98,6 +107,7 @@ impl Webcam {
             options,
             connection,
             frames_sent,
+            settings,
             worker: Some(worker),
         })
     }
@@ -110,6 +120,16 @@ impl Webcam {
     /// How many frames the guest has taken whole.
     pub fn frames_sent(&self) -> u64 {
         self.frames_sent.load(Ordering::Relaxed)
+    }
+
+    /// What a control is set to.
+    pub fn setting(&self, control: Control) -> i32 {
+        locked(&self.settings).value(control)
+    }
+
+    /// What the guest has set since it was plugged in, in its order.
+    pub fn settings_made(&self) -> Vec<(Control, i32)> {
+        locked(&self.settings).history().to_vec()
     }
 
     /// Unplugs the webcam.
@@ -138,6 +158,11 @@ impl Drop for Webcam {
             let _ = worker.join();
         }
     }
+}
+
+fn locked(settings: &Mutex<Settings>) -> MutexGuard<'_, Settings> {
+    // Each change of them is whole.
+    settings.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Speaks for `device` on `bus` until that is closed.

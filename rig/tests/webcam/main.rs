@@ -13,7 +13,7 @@ use pinhole_rig::{
         message::{Bulk, Endpoint, TransferType},
     },
     uvc::{
-        Format, Size,
+        Control, Format, Size,
         descriptor::{self, Identity, Transport},
         mode::INTERVALS,
     },
@@ -131,6 +131,24 @@ fn isochronous_packets_make_the_same_frames() {
         let again = frame(Format::Mjpg, SMALL, stamp.sequence(), stamp.time()).unwrap();
         assert!(received == again);
     }
+}
+
+#[test]
+fn controls_are_set_and_the_test_can_see_it() {
+    let (mut guest, webcam) = Guest::with_webcam(WebcamOptions::default());
+    guest.configure();
+    // Brightness, of the processing unit: its largest value, then -7.
+    let largest = guest.control(0xa1, 0x83, 0x0200, 0x0300, 2, &[]);
+    assert_eq!(largest.data, [64, 0]);
+    let set = guest.control(0x21, 0x01, 0x0200, 0x0300, 2, &[0xf9, 0xff]);
+    assert_eq!((set.status, set.length), (Status::Success, 2));
+    assert_eq!(webcam.setting(Control::Brightness), -7);
+    // The time of exposure is the camera's own business: wrong state.
+    let refused = guest.control(0x21, 0x01, 0x0400, 0x0100, 4, &[100, 0, 0, 0]);
+    assert_eq!(refused.status, Status::Stall);
+    let why = guest.control(0xa1, 0x81, 0x0200, 0x0000, 1, &[]);
+    assert_eq!(why.data, [2]);
+    assert_eq!(webcam.settings_made(), [(Control::Brightness, -7)]);
 }
 
 #[test]
