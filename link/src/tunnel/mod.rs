@@ -18,10 +18,12 @@
 //! with the newest there is.
 
 mod handshake_moments;
+mod headway;
 mod in_process;
 mod kernel;
 mod namespace;
 mod netlink;
+mod tcp_info;
 
 use std::{
     fmt, io,
@@ -36,6 +38,8 @@ use smol::io::{AsyncRead, AsyncWrite};
 use tracing::{info, warn};
 
 use crate::{PrivateKey, PublicKey, multipart::Drain};
+
+pub use headway::{Acknowledged, Headway};
 
 /// How many bytes of what was written may still wait on this machine for
 /// [`Stream::drained`] to resolve.
@@ -376,6 +380,15 @@ impl Stream {
         match &self.0 {
             Transport::Kernel(stream) => stream.writable().await,
             Transport::InProcess(stream) => stream.drained().await,
+        }
+    }
+}
+
+impl Acknowledged for Stream {
+    fn headway(&self) -> io::Result<Headway> {
+        match &self.0 {
+            Transport::Kernel(stream) => tcp_info::headway(stream),
+            Transport::InProcess(stream) => stream.headway(),
         }
     }
 }

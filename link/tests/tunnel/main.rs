@@ -14,7 +14,7 @@ mod rig;
 
 use std::{io::ErrorKind, net::UdpSocket, time::Duration};
 
-use pinhole_link::tunnel::{NOT_SENT_LOW_WATER, Stream};
+use pinhole_link::tunnel::{Acknowledged as _, NOT_SENT_LOW_WATER, Stream};
 use rig::{
     CAMERA, Network, PORT, Pair, RELAY, key, log, loopback, met, open, peer, read_noise, status,
     until, within, write_noise,
@@ -87,6 +87,31 @@ fn carries_megabytes_both_ways_over_a_bad_network_through_a_rekeying() {
             status(&pair.camera).last_handshake.unwrap() > first_handshake + apart
         })
         .await;
+    });
+}
+
+#[test]
+fn tells_what_the_other_end_has() {
+    const LEN: usize = 100_000;
+    block_on(async {
+        let pair = Pair::new().await;
+        let (mut relay, mut camera) = pair.connection().await;
+        let before = camera.headway().unwrap();
+        assert_eq!(before.unacknowledged, 0);
+        zip(
+            write_noise(&mut camera, 6, LEN),
+            read_noise(&mut relay, 6, LEN),
+        )
+        .await;
+        until("the last acknowledgement", || {
+            camera.headway().unwrap().unacknowledged == 0
+        })
+        .await;
+        let after = camera.headway().unwrap();
+        // The end has a sequence number too.
+        assert_eq!(after.acknowledged - before.acknowledged, LEN as u64 + 1);
+        assert!(after.round_trip.is_some());
+        assert!(after.last_acknowledgement >= before.last_acknowledgement);
     });
 }
 

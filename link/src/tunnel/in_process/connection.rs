@@ -16,7 +16,7 @@ use smoltcp::{
 };
 
 use super::stack::{Ends, Owner, Stack};
-use crate::tunnel::{TCP_KEEPALIVE, USER_TIMEOUT};
+use crate::tunnel::{Headway, TCP_KEEPALIVE, USER_TIMEOUT};
 
 /// Bytes that a connection can receive before its reader reads them, and so
 /// in one round trip. Memory is touched only as far as it is used.
@@ -140,6 +140,20 @@ impl Stack {
             return Err(broken());
         }
         Ok(unsent)
+    }
+
+    /// How far what was written has come.
+    ///
+    /// # Errors
+    /// When it will come no further.
+    pub(super) fn headway(&self, handle: SocketHandle) -> io::Result<Headway> {
+        let socket = self.sockets.get::<Socket<'_>>(handle);
+        let unacknowledged = socket.send_queue();
+        if unacknowledged > 0 && !socket.is_active() {
+            return Err(broken());
+        }
+        let connection = self.connections.get(&handle).ok_or_else(broken)?;
+        Ok(connection.pulse.headway(unacknowledged))
     }
 
     /// Reads what has arrived; 0 bytes when the peer has closed its direction.

@@ -17,6 +17,7 @@ mod connection;
 mod device;
 mod engine;
 mod peers;
+mod pulse;
 mod stack;
 mod stream;
 mod underlay;

@@ -18,7 +18,7 @@ use smoltcp::{
     },
 };
 
-use super::{connection::new_socket, device::Device};
+use super::{connection::new_socket, device::Device, pulse::Pulse};
 use crate::tunnel::{BACKLOG, NOT_SENT_LOW_WATER, PREFIX_LEN};
 
 /// How long a connection that was dropped has to get the rest of its data out.
@@ -63,6 +63,8 @@ pub(super) struct Connection {
     pub(super) written: Option<TcpSeqNumber>,
     /// Sequence number that follows all that was sent so far.
     sent: Option<TcpSeqNumber>,
+    /// What its acknowledgements tell.
+    pub(super) pulse: Pulse,
     /// When both ends had closed it.
     finished: Option<Instant>,
 }
@@ -139,6 +141,7 @@ impl Stack {
         if opens && !self.by_ends.contains_key(&ends) && !self.make_room(ends) {
             return;
         }
+        self.note_acknowledged(ends, &segment);
         let now = self.now();
         let mut device = Device {
             incoming: Some(packet),
@@ -199,6 +202,7 @@ impl Stack {
             progress: Arc::default(),
             written: None,
             sent: None,
+            pulse: Pulse::new(Instant::now()),
             finished: None,
         };
         self.connections.insert(handle, connection);
@@ -245,8 +249,26 @@ impl Stack {
         if segment.syn() {
             connection.written.get_or_insert(end);
         }
-        if connection.sent.is_none_or(|sent| end > sent) {
+        let is_new = connection.sent.is_none_or(|sent| end > sent);
+        if is_new {
             connection.sent = Some(end);
+        }
+        if !segment.payload().is_empty() {
+            connection.pulse.sent(end, is_new, Instant::now());
+        }
+    }
+
+    /// Notes how far the other end has come, which smoltcp does not tell.
+    fn note_acknowledged(&mut self, ends: Ends, segment: &TcpPacket<&[u8]>) {
+        let handle = self.by_ends.get(&ends);
+        let connection = handle.and_then(|handle| self.connections.get_mut(handle));
+        let (Some(connection), true) = (connection, segment.ack()) else {
+            return;
+        };
+        let end = segment.ack_number();
+        // What was never sent is not acknowledged: smoltcp drops such a segment.
+        if connection.sent.is_some_and(|sent| end <= sent) {
+            connection.pulse.acknowledged(end, Instant::now());
         }
     }
 

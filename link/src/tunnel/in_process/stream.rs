@@ -17,7 +17,7 @@ use smol::{
 use smoltcp::iface::SocketHandle;
 
 use super::engine::Shared;
-use crate::tunnel::{CONNECT_TIMEOUT, NOT_SENT_LOW_WATER};
+use crate::tunnel::{CONNECT_TIMEOUT, Headway, NOT_SENT_LOW_WATER};
 
 /// A connection. See [`crate::tunnel::Stream`].
 pub(in crate::tunnel) struct Stream {
@@ -63,6 +63,11 @@ impl Stream {
             }
             progress.await;
         }
+    }
+
+    /// See [`crate::tunnel::Acknowledged`].
+    pub(in crate::tunnel) fn headway(&self) -> io::Result<Headway> {
+        self.shared.lock().stack.headway(self.handle)
     }
 }
 
