@@ -51,6 +51,14 @@ enum FormatArgument {
     Mjpg,
     /// Raw colours, 4:2:2, two bytes a pixel.
     Yuyv,
+    /// Raw colours, 4:2:0, a plane of brightness and one of colour pairs.
+    Nv12,
+    /// Raw colours, 4:2:0, three planes.
+    Yu12,
+    /// Raw brightness, a byte a pixel.
+    Grey,
+    /// Raw colours, blue, green and red.
+    Bgr3,
     /// Raw brightness, 16 bits a pixel, which pinhole cannot use.
     Y16,
 }
@@ -60,6 +68,10 @@ impl From<FormatArgument> for Format {
         match argument {
             FormatArgument::Mjpg => Self::Mjpg,
             FormatArgument::Yuyv => Self::Yuyv,
+            FormatArgument::Nv12 => Self::Nv12,
+            FormatArgument::Yu12 => Self::Yu12,
+            FormatArgument::Grey => Self::Grey,
+            FormatArgument::Bgr3 => Self::Bgr3,
             FormatArgument::Y16 => Self::Y16,
         }
     }

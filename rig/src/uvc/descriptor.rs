@@ -3,7 +3,7 @@
 use super::{
     CLOCK_FREQUENCY, CONTROL_INTERFACE, ControlSet, STREAMING_ENDPOINT, STREAMING_INTERFACE,
     control::Unit,
-    mode::{Format, Formats, INTERVALS, SIZES, Size},
+    mode::{Format, Formats, SIZES, Size},
 };
 
 /// Who the device says it is.
@@ -21,6 +21,9 @@ pub struct Identity {
     pub product_name: String,
     /// The serial number.
     pub serial_number: String,
+    /// What the device says in the place of the product's name, as it is: it may
+    /// be no UTF-16.
+    pub product_bytes: Option<Vec<u8>>,
 }
 
 impl Default for Identity {
@@ -33,6 +36,7 @@ impl Default for Identity {
             manufacturer_name: "pinhole".to_owned(),
             product_name: "pinhole webcam".to_owned(),
             serial_number: "1".to_owned(),
+            product_bytes: None,
         }
     }
 }
@@ -191,6 +195,10 @@ pub fn device(identity: &Identity) -> Vec<u8> {
 pub fn string(identity: &Identity, index: u8) -> Option<Vec<u8>> {
     const MAX_UNITS: usize = 126;
     let descriptor = Descriptor::new(kind::STRING);
+    if let (STRING_PRODUCT, Some(bytes)) = (index, &identity.product_bytes) {
+        let fitting = &bytes[..bytes.len().min(2 * MAX_UNITS)];
+        return Some(descriptor.bytes(fitting).finish());
+    }
     let text = match index {
         0 => return Some(descriptor.u16(LANGUAGE_ENGLISH).finish()),
         STRING_MANUFACTURER => &identity.manufacturer_name,
@@ -304,7 +312,9 @@ fn units(controls: ControlSet) -> Vec<u8> {
 fn streaming_interface(formats: &Formats, transport: Transport) -> Vec<u8> {
     let offered = formats.as_slice();
     let indexed = (1..).zip(offered);
-    let described: Vec<u8> = indexed.flat_map(|(i, it)| format(i, *it)).collect();
+    let described: Vec<u8> = indexed
+        .flat_map(|(index, it)| format(index, *it, formats.intervals()))
+        .collect();
     let head = Descriptor::class_specific(subtype::VS_INPUT_HEADER)
         .u8(offered.len() as u8)
         .u16((13 + offered.len() + described.len()) as u16)
@@ -343,53 +353,74 @@ fn endpoint(transport: Transport) -> Vec<u8> {
         .finish()
 }
 
-/// A format with its frames and colours (payload documents, section 3).
-fn format(index: u8, format: Format) -> Vec<u8> {
-    const DEFAULT_FRAME: u8 = 2;
+/// The GUID of an uncompressed format (Linux, include/linux/usb/uvc.h).
+fn guid(format: Format) -> Option<[u8; 16]> {
     /// What makes a GUID of a four-character code.
-    const BEHIND_CODE: &[u8; 12] = b"\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71";
-    let uncompressed = |code: &[u8]| {
-        let head = Descriptor::class_specific(subtype::VS_FORMAT_UNCOMPRESSED)
-            .bytes(&[index, SIZES.len() as u8])
-            .bytes(&[code, &BEHIND_CODE[..]].concat())
-            .u8(16); // bBitsPerPixel
-        (head, subtype::VS_FRAME_UNCOMPRESSED)
+    const BEHIND_CODE: [u8; 12] = *b"\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71";
+    let code = match format {
+        Format::Mjpg => return None,
+        Format::Yuyv => b"YUY2",
+        Format::Nv12 => b"NV12",
+        Format::Yu12 => b"I420",
+        Format::Grey => b"Y800",
+        Format::Y16 => b"Y16 ",
+        Format::Bgr3 => {
+            return Some(*b"\x7d\xeb\x36\xe4\x4f\x52\xce\x11\x9f\x53\x00\x20\xaf\x0b\xa7\x70");
+        }
     };
-    let (head, frame_subtype) = match format {
-        Format::Mjpg => (
+    let mut guid = [0; 16];
+    guid[..4].copy_from_slice(code);
+    guid[4..].copy_from_slice(&BEHIND_CODE);
+    Some(guid)
+}
+
+/// A format with its frames and colours (payload documents, section 3).
+fn format(index: u8, format: Format, intervals: &[u32]) -> Vec<u8> {
+    const DEFAULT_FRAME: u8 = 2;
+    let (head, frame_subtype) = match guid(format) {
+        None => (
             Descriptor::class_specific(subtype::VS_FORMAT_MJPEG)
                 .bytes(&[index, SIZES.len() as u8])
                 .u8(0), // bmFlags: samples differ in size
             subtype::VS_FRAME_MJPEG,
         ),
-        Format::Yuyv => uncompressed(b"YUY2"),
-        Format::Y16 => uncompressed(b"Y16 "), // Linux, include/linux/usb/uvc.h
+        Some(guid) => (
+            Descriptor::class_specific(subtype::VS_FORMAT_UNCOMPRESSED)
+                .bytes(&[index, SIZES.len() as u8])
+                .bytes(&guid)
+                .u8(format.bits_per_pixel()),
+            subtype::VS_FRAME_UNCOMPRESSED,
+        ),
     };
     let head = head
         .u8(DEFAULT_FRAME)
         .bytes(&[0, 0]) // bAspectRatioX and Y: progressive
         .bytes(&[0, 0]) // bmInterlaceFlags, bCopyProtect
         .finish();
-    let frames = SIZES.map(|size| frame(frame_subtype, size)).concat();
-    [head, frames, colours()].concat()
+    let frames = SIZES.map(|size| {
+        let bytes = format.frame_bytes(size);
+        frame(frame_subtype, size, bytes, intervals)
+    });
+    [head, frames.concat(), colours()].concat()
 }
 
-fn frame(subtype: u8, size: Size) -> Vec<u8> {
+fn frame(subtype: u8, size: Size, bytes: u32, intervals: &[u32]) -> Vec<u8> {
     /// Units of 100 ns in a second.
     const SECOND: u64 = 10_000_000;
-    let bits = u64::from(size.frame_bytes()) * 8;
+    let bits = u64::from(bytes) * 8;
     let bit_rate = |interval: u32| (bits * SECOND / u64::from(interval)) as u32;
-    let [fastest, .., slowest] = INTERVALS;
+    let (fastest, slowest) = (intervals[0], intervals[intervals.len() - 1]);
     let frame = Descriptor::class_specific(subtype)
         .bytes(&[size.index(), 0]) // bmCapabilities
         .u16(size.width)
         .u16(size.height)
         .u32(bit_rate(slowest))
         .u32(bit_rate(fastest))
-        .u32(size.frame_bytes())
+        .u32(bytes)
         .u32(fastest) // dwDefaultFrameInterval
-        .u8(INTERVALS.len() as u8);
-    INTERVALS.into_iter().fold(frame, Descriptor::u32).finish()
+        .u8(intervals.len() as u8);
+    let intervals = intervals.iter().copied();
+    intervals.fold(frame, Descriptor::u32).finish()
 }
 
 /// BT.709 primaries and transfer, SMPTE 170M matrix: JPEG's colours.
@@ -449,7 +480,7 @@ mod tests {
         assert_eq!(device(&Identity::default()).len(), 18);
         let formats = Formats::new(Format::Mjpg, [Format::Yuyv, Format::Y16]);
         let bytes = configuration(&formats, ControlSet::Usual, Transport::Bulk);
-        let frame = 26 + 4 * INTERVALS.len();
+        let frame = 26 + 4 * formats.intervals().len();
         let lengths: Vec<_> = walk(&bytes).iter().map(|it| it.len()).collect();
         let mjpg = [11, frame, frame, frame, 6];
         let raw = [27, frame, frame, frame, 6];
@@ -490,5 +521,10 @@ mod tests {
         assert_eq!(string(&identity, 3).unwrap(), [4, 3, b'1', 0]);
         assert_eq!(string(&identity, 2).unwrap().len(), 254);
         assert_eq!(string(&identity, 4), None);
+        let odd = Identity {
+            product_bytes: Some(vec![0, 0xd8, 7]),
+            ..identity
+        };
+        assert_eq!(string(&odd, 2).unwrap(), [5, 3, 0, 0xd8, 7]);
     }
 }

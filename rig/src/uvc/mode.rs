@@ -9,17 +9,29 @@ pub enum Format {
     Mjpg,
     /// Two bytes a pixel, 4:2:2: Y0 Cb Y1 Cr (the GUID calls it YUY2).
     Yuyv,
+    /// A plane of brightness, and one of Cb Cr pairs for two by two pixels.
+    Nv12,
+    /// A plane of brightness, one of Cb and one of Cr for two by two pixels
+    /// each (the GUID calls it I420, V4L2 also YUV420).
+    Yu12,
+    /// Brightness alone, a byte a pixel (the GUID calls it Y800).
+    Grey,
+    /// Three bytes a pixel, blue, green and red (V4L2's BGR24). Linux's
+    /// `uvcvideo` knows no GUID for the other order.
+    Bgr3,
     /// Brightness alone, 16 bits a pixel, as depth and thermal cameras send it.
     Y16,
 }
 
-/// The formats that a camera offers, at least one. A descriptor's bFormatIndex
-/// counts them from 1.
+/// The formats that a camera offers, and the frame intervals, the same for each
+/// size. A descriptor's bFormatIndex counts the formats from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Formats(
+pub struct Formats {
     /// Never empty.
-    Vec<Format>,
-);
+    formats: Vec<Format>,
+    /// The shortest first, never empty.
+    intervals: Vec<u32>,
+}
 
 /// Pixels of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,17 +69,23 @@ pub const SIZES: [Size; 3] = [
     },
 ];
 
-/// All frame intervals, the same for each size: 30, 15 and 5 frames a second.
+/// The usual frame intervals: 30, 15 and 5 frames a second.
 pub const INTERVALS: [u32; 3] = [333_333, 666_666, 2_000_000];
 
 impl Mode {
-    /// What a camera whose first format is `format` starts with.
+    /// What a camera with the usual intervals starts with whose first format is
+    /// `format`.
     pub const fn initial(format: Format) -> Self {
         Self {
             format,
             size: SIZES[1],
             interval: INTERVALS[0],
         }
+    }
+
+    /// Bytes of a picture; of a JPEG, more than any has here.
+    pub fn frame_bytes(&self) -> u32 {
+        self.format.frame_bytes(self.size)
     }
 
     /// Time from one picture to the next.
@@ -77,7 +95,7 @@ impl Mode {
 }
 
 impl Formats {
-    /// These formats, of which a camera starts with `first`.
+    /// These formats at the usual intervals; a camera starts with `first`.
     pub fn new(first: Format, others: impl IntoIterator<Item = Format>) -> Self {
         let mut formats = vec![first];
         for format in others {
@@ -85,27 +103,56 @@ impl Formats {
                 formats.push(format);
             }
         }
-        Self(formats)
+        let intervals = INTERVALS.to_vec();
+        Self { formats, intervals }
+    }
+
+    /// The same at one interval alone, in units of 100 ns.
+    pub fn only_every(self, interval: u32) -> Self {
+        let intervals = vec![interval];
+        Self { intervals, ..self }
+    }
+
+    /// What a camera starts with.
+    pub fn initial(&self) -> Mode {
+        Mode {
+            interval: self.intervals[0],
+            ..Mode::initial(self.first())
+        }
+    }
+
+    /// All frame intervals, the shortest first.
+    pub fn intervals(&self) -> &[u32] {
+        &self.intervals
+    }
+
+    /// The interval that is nearest to `wanted`.
+    pub fn nearest_interval(&self, wanted: u32) -> u32 {
+        let distance = |interval: &u32| interval.abs_diff(wanted);
+        let nearest = self.intervals.iter().copied().min_by_key(distance);
+        nearest.unwrap_or(self.intervals[0])
     }
 
     /// The one that a camera starts with.
     pub fn first(&self) -> Format {
-        self.0[0]
+        self.formats[0]
     }
 
     /// All of them, in the order of their bFormatIndex.
     pub fn as_slice(&self) -> &[Format] {
-        &self.0
+        &self.formats
     }
 
     /// The format that a bFormatIndex names.
     pub fn at_index(&self, index: u8) -> Option<Format> {
-        self.0.get(usize::from(index).checked_sub(1)?).copied()
+        self.formats
+            .get(usize::from(index).checked_sub(1)?)
+            .copied()
     }
 
     /// The bFormatIndex of `format`, 0 if the camera does not offer it.
     pub fn index_of(&self, format: Format) -> u8 {
-        let place = self.0.iter().position(|offered| *offered == format);
+        let place = self.formats.iter().position(|offered| *offered == format);
         place.map_or(0, |place| place as u8 + 1)
     }
 }
@@ -129,9 +176,27 @@ impl Size {
         place.map_or(0, |place| place as u8 + 1)
     }
 
-    /// Bytes of a picture at two bytes a pixel. A JPEG is never longer here.
-    pub fn frame_bytes(self) -> u32 {
-        u32::from(self.width) * u32::from(self.height) * 2
+    /// How many pixels it has.
+    pub fn pixels(self) -> u32 {
+        u32::from(self.width) * u32::from(self.height)
+    }
+}
+
+impl Format {
+    /// Bits of a pixel on average (bBitsPerPixel). A JPEG is never longer here
+    /// than what it says.
+    pub fn bits_per_pixel(self) -> u8 {
+        match self {
+            Self::Grey => 8,
+            Self::Nv12 | Self::Yu12 => 12,
+            Self::Mjpg | Self::Yuyv | Self::Y16 => 16,
+            Self::Bgr3 => 24,
+        }
+    }
+
+    /// Bytes of a picture of `size`; of a JPEG, more than any has here.
+    pub fn frame_bytes(self, size: Size) -> u32 {
+        size.pixels() * u32::from(self.bits_per_pixel()) / 8
     }
 }
 
@@ -142,11 +207,15 @@ impl fmt::Display for Size {
 }
 
 impl fmt::Display for Format {
-    /// V4L2's name, which ends its `V4L2_PIX_FMT_`.
+    /// V4L2's four-character code.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Mjpg => "MJPG",
             Self::Yuyv => "YUYV",
+            Self::Nv12 => "NV12",
+            Self::Yu12 => "YU12",
+            Self::Grey => "GREY",
+            Self::Bgr3 => "BGR3",
             Self::Y16 => "Y16",
         })
     }
@@ -178,6 +247,16 @@ mod tests {
             assert_eq!(Size::from_index(size.index()), Some(size));
         }
         assert_eq!((Size::from_index(0), Size::from_index(4)), (None, None));
+    }
+
+    #[test]
+    fn a_camera_takes_the_nearest_of_its_intervals() {
+        let usual = Formats::default();
+        assert_eq!(usual.nearest_interval(700_000), INTERVALS[1]);
+        assert_eq!(usual.initial(), Mode::initial(Format::Mjpg));
+        let slow = usual.only_every(2_000_000);
+        assert_eq!(slow.nearest_interval(1), 2_000_000);
+        assert_eq!(slow.initial().interval, 2_000_000);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::{
     CLOCK_FREQUENCY, Stall,
     descriptor::Transport,
-    mode::{Formats, INTERVALS, Mode, Size},
+    mode::{Formats, Mode, Size},
     request,
 };
 
@@ -43,7 +43,7 @@ const CONTROL_LENGTH_1_0: usize = 26;
 impl Negotiation {
     /// Nothing negotiated yet: the initial mode stands.
     pub fn new(formats: Formats, transport: Transport) -> Self {
-        let initial = Mode::initial(formats.first());
+        let initial = formats.initial();
         Self {
             formats,
             transport,
@@ -72,7 +72,7 @@ impl Negotiation {
             request::GET_INFO => Ok(vec![request::INFO_GET | request::INFO_SET]),
             // The other limits are properties of a probe alone.
             _ if selector == Selector::Commit => Err(Stall),
-            request::GET_DEF => Ok(self.encode(self.initial())),
+            request::GET_DEF => Ok(self.encode(self.formats.initial())),
             request::GET_MIN | request::GET_MAX => Ok(self.encode(self.probed)),
             _ => Err(Stall),
         }
@@ -93,27 +93,22 @@ impl Negotiation {
         match selector {
             Selector::Probe => {
                 self.probed = Mode {
-                    format: format.unwrap_or(self.initial().format),
-                    size: size.unwrap_or(self.initial().size),
-                    interval: nearest_interval(interval),
+                    format: format.unwrap_or(self.formats.initial().format),
+                    size: size.unwrap_or(self.formats.initial().size),
+                    interval: self.formats.nearest_interval(interval),
                 };
             }
             Selector::Commit => {
                 self.committed = Mode {
                     format: format.ok_or(Stall)?,
                     size: size.ok_or(Stall)?,
-                    interval: INTERVALS
-                        .into_iter()
-                        .find(|offered| *offered == interval)
+                    interval: Some(interval)
+                        .filter(|asked| self.formats.intervals().contains(asked))
                         .ok_or(Stall)?,
                 };
             }
         }
         Ok(())
-    }
-
-    fn initial(&self) -> Mode {
-        Mode::initial(self.formats.first())
     }
 
     fn encode(&self, mode: Mode) -> Vec<u8> {
@@ -124,21 +119,13 @@ impl Negotiation {
         control.extend([self.formats.index_of(mode.format), mode.size.index()]);
         control.extend(mode.interval.to_le_bytes());
         control.extend([0; 10]); // key frames, quality, window, delay: nothing to choose
-        control.extend(mode.size.frame_bytes().to_le_bytes());
+        control.extend(mode.frame_bytes().to_le_bytes());
         control.extend(self.transport.max_payload().to_le_bytes());
         control.extend(CLOCK_FREQUENCY.to_le_bytes());
         control.push(FRAME_ID_AND_END);
         control.extend([0; 3]); // bPreferedVersion, bMinVersion, bMaxVersion
         control
     }
-}
-
-fn nearest_interval(wanted: u32) -> u32 {
-    let distance = |interval: &u32| interval.abs_diff(wanted);
-    INTERVALS
-        .into_iter()
-        .min_by_key(distance)
-        .unwrap_or(INTERVALS[0])
 }
 
 #[cfg(test)]
@@ -168,7 +155,7 @@ mod tests {
         assert_eq!(answer[2..4], [2, 1]);
         assert_eq!(answer[18..22], (320_u32 * 240 * 2).to_le_bytes());
         assert_eq!(answer[22..26], 16_384_u32.to_le_bytes());
-        assert_eq!(negotiation.committed(), negotiation.initial());
+        assert_eq!(negotiation.committed(), negotiation.formats.initial());
         negotiation
             .set(Selector::Commit, request::SET_CUR, &answer)
             .unwrap();
@@ -194,6 +181,19 @@ mod tests {
         assert_eq!(answer[2..4], [1, 1]);
         let refused = ask(2, 1, 333_333);
         let refused = negotiation.set(Selector::Commit, request::SET_CUR, &refused);
+        assert_eq!(refused, Err(Stall));
+    }
+
+    #[test]
+    fn a_camera_of_one_interval_has_no_other() {
+        let formats = Formats::default().only_every(2_000_000);
+        let mut negotiation = Negotiation::new(formats, Transport::Bulk);
+        let asked = ask(1, 1, 333_333);
+        assert_eq!(
+            probe(&mut negotiation, &asked)[4..8],
+            2_000_000_u32.to_le_bytes()
+        );
+        let refused = negotiation.set(Selector::Commit, request::SET_CUR, &asked);
         assert_eq!(refused, Err(Stall));
     }
 

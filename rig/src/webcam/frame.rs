@@ -4,10 +4,11 @@
 use std::time::SystemTime;
 
 use pinhole::camera::{
-    encode::{EncodeError, Planes, encode},
+    encode::{EncodeError, encode},
     pattern::Pattern,
 };
 
+use super::raw;
 use crate::{
     jpeg,
     stamp::Stamp,
@@ -51,10 +52,8 @@ impl Sensor {
         let stamp = Stamp::new(sequence, time);
         let mut planes = self.pattern.draw(sequence.into(), stamp.time());
         stamp.draw(&mut planes);
-        match self.format {
-            Format::Mjpg => {}
-            Format::Yuyv => return Ok(interleave(&planes)),
-            Format::Y16 => return Ok(planes.y.iter().flat_map(|luma| [0, *luma]).collect()),
+        if let Some(raw) = raw::frame(self.format, &planes) {
+            return Ok(raw);
         }
         let picture =
             encode(&planes, JPEG_QUALITY).map_err(|source| FrameError { sequence, source })?;
@@ -80,17 +79,6 @@ pub fn frame(
     Sensor::new(format, size, true).frame(sequence, time)
 }
 
-/// Planes as YUYV: Y0 Cb Y1 Cr for each two pixels.
-fn interleave(planes: &Planes) -> Vec<u8> {
-    let chroma = planes.cb.iter().zip(&planes.cr);
-    let pairs = planes.y.chunks_exact(2).zip(chroma);
-    let mut pixels = vec![0; planes.y.len() * 2];
-    for (pixels, (luma, (cb, cr))) in pixels.chunks_exact_mut(4).zip(pairs) {
-        pixels.copy_from_slice(&[luma[0], *cb, luma[1], *cr]);
-    }
-    pixels
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -110,25 +98,13 @@ mod tests {
             let sent = frame(Format::Mjpg, size, 9, moment()).unwrap();
             let picture = checked::check(&sent).unwrap();
             assert_eq!((picture.width, picture.height), (size.width, size.height));
-            assert!(sent.len() < size.frame_bytes() as usize);
+            assert!(sent.len() < Format::Mjpg.frame_bytes(size) as usize);
             let stamp = stamp::read_comment(&sent).unwrap();
             let again = frame(Format::Mjpg, size, stamp.sequence(), stamp.time()).unwrap();
             assert!(sent == again);
             assert_eq!(stamp::read(&sent).unwrap().sequence(), 9);
             let next = frame(Format::Mjpg, size, 10, moment()).unwrap();
             assert!(sent != next);
-        }
-    }
-
-    #[test]
-    fn raw_formats_have_the_stamp_and_two_bytes_a_pixel() {
-        let all = SIZES.map(|size| [(Format::Yuyv, 0, size), (Format::Y16, 1, size)]);
-        for (format, first_luma, size) in all.into_iter().flatten() {
-            let sent = frame(format, size, 9, moment()).unwrap();
-            assert_eq!(sent.len(), size.frame_bytes() as usize);
-            let luma: Vec<u8> = sent.into_iter().skip(first_luma).step_by(2).collect();
-            let read = stamp::read_luma(size.width.into(), size.height.into(), &luma);
-            assert_eq!(read.unwrap().sequence(), 9);
         }
     }
 

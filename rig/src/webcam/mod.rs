@@ -7,6 +7,7 @@
 
 mod device;
 pub mod frame;
+mod raw;
 mod stream;
 
 use std::{
