@@ -103,6 +103,21 @@ pub fn without_huffman_tables(jpeg: &[u8]) -> Vec<u8> {
     stripped
 }
 
+/// `jpeg` as a frame of an AVI file, which some webcams send as it is: without
+/// Huffman tables, and with the marker `AVI1` in APP0 in the place of JFIF's
+/// (OpenDML AVI file format extensions 1.02, section 5.1).
+pub fn as_in_avi(jpeg: &[u8]) -> Vec<u8> {
+    const AVI1: &[u8; 18] = b"\xFF\xE0\x00\x10AVI1\0\0\0\0\0\0\0\0\0\0";
+    let stripped = without_huffman_tables(jpeg);
+    let behind = segments(&stripped)
+        .next()
+        .filter(|segment| segment.marker == APP0)
+        .map_or(2, |segment| segment.range.end)
+        .min(stripped.len());
+    let start = &stripped[..stripped.len().min(2)];
+    [start, AVI1, &stripped[behind..]].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +146,15 @@ mod tests {
         assert_eq!(stripped, sample(&[APP0_SEGMENT]));
         assert_eq!(huffman_tables(&sample(&[TABLES, APP0_SEGMENT, TABLES])), 2);
         assert_eq!(huffman_tables(&stripped), 0);
+    }
+
+    #[test]
+    fn a_frame_of_an_avi_has_its_marker_and_no_tables() {
+        let marker = b"\xFF\xE0\x00\x10AVI1\0\0\0\0\0\0\0\0\0\0";
+        let comment = b"\xFF\xFE\x00\x07hello";
+        let converted = as_in_avi(&sample(&[APP0_SEGMENT, comment, TABLES]));
+        assert_eq!(converted, sample(&[marker, comment]));
+        assert_eq!(as_in_avi(&sample(&[TABLES])), sample(&[marker]));
     }
 
     #[test]

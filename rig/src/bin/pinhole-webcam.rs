@@ -4,7 +4,7 @@
 //! -device usb-redir,chardev=cam`, and this program that socket. Ending it
 //! unplugs the webcam.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{num::NonZeroU32, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, ValueEnum};
 use pinhole_rig::{
@@ -12,7 +12,7 @@ use pinhole_rig::{
         ControlSet, Format, Formats,
         descriptor::{Identity, Transport},
     },
-    webcam::{Webcam, WebcamOptions},
+    webcam::{Misbehaviour, Trouble, Webcam, WebcamOptions},
 };
 
 /// An emulated USB webcam for a virtual machine of QEMU's.
@@ -34,6 +34,12 @@ struct Arguments {
     /// Leave the Huffman tables out of each JPEG, as most webcams do.
     #[arg(long)]
     no_huffman_tables: bool,
+    /// Something to do wrong.
+    #[arg(long, value_enum)]
+    misbehaviour: Option<Misbehaviour>,
+    /// Do it at each frame of this number, counted from the first.
+    #[arg(long, default_value = "1", requires = "misbehaviour")]
+    every: NonZeroU32,
     /// The manufacturer's name.
     #[arg(long, default_value_t = Identity::default().manufacturer_name)]
     manufacturer: String,
@@ -119,6 +125,10 @@ impl From<Arguments> for WebcamOptions {
                 ControlsArgument::Odd => ControlSet::Odd,
             },
             huffman_tables: !arguments.no_huffman_tables,
+            trouble: arguments.misbehaviour.map(|misbehaviour| Trouble {
+                misbehaviour,
+                every: arguments.every,
+            }),
         }
     }
 }

@@ -9,7 +9,22 @@ mod info {
     pub(super) const FRAME_ID: u8 = 1 << 0;
     pub(super) const END_OF_FRAME: u8 = 1 << 1;
     pub(super) const PRESENTATION_TIME: u8 = 1 << 2;
+    pub(super) const SOURCE_CLOCK: u8 = 1 << 3;
+    pub(super) const ERROR: u8 = 1 << 6;
     pub(super) const END_OF_HEADER: u8 = 1 << 7;
+}
+
+/// What is odd in a frame's headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quirk {
+    /// The frame does not come to an end.
+    NoEnd,
+    /// The frame's bit changes with each payload.
+    RestlessId,
+    /// There was an error, which the device would tell if it was asked.
+    Error,
+    /// Presentation time and source clock jump, the latter in a longer header.
+    SenselessTimes,
 }
 
 /// A frame that is being sent, payload by payload.
@@ -17,7 +32,8 @@ mod info {
 pub struct Payloads {
     frame: Vec<u8>,
     sent: usize,
-    header: [u8; HEADER_LENGTH],
+    header: Vec<u8>,
+    quirk: Option<Quirk>,
 }
 
 impl Payloads {
@@ -25,33 +41,55 @@ impl Payloads {
     /// clock. `frame_id` must differ from the last frame's.
     pub fn new(frame: Vec<u8>, frame_id: bool, time: u32) -> Self {
         let id = if frame_id { info::FRAME_ID } else { 0 };
-        let mut header = [0; HEADER_LENGTH];
-        header[0] = HEADER_LENGTH as u8;
-        header[1] = info::END_OF_HEADER | info::PRESENTATION_TIME | id;
-        header[2..].copy_from_slice(&time.to_le_bytes());
+        let mut header = vec![HEADER_LENGTH as u8];
+        header.push(info::END_OF_HEADER | info::PRESENTATION_TIME | id);
+        header.extend(time.to_le_bytes());
         Self {
             frame,
             sent: 0,
             header,
+            quirk: None,
         }
+    }
+
+    /// The same with a quirk.
+    #[must_use]
+    pub fn with(mut self, quirk: Quirk) -> Self {
+        self.quirk = Some(quirk);
+        match quirk {
+            Quirk::NoEnd | Quirk::RestlessId => {}
+            Quirk::Error => self.header[1] |= info::ERROR,
+            Quirk::SenselessTimes => {
+                let time = [2, 3, 4, 5].map(|at| self.header[at]);
+                // Knuth's multiplicative hash: no two frames are near each other.
+                let senseless = u32::from_le_bytes(time).wrapping_mul(0x9e37_79b1);
+                self.header[2..].copy_from_slice(&senseless.to_le_bytes());
+                self.header.extend(senseless.swap_bytes().to_le_bytes());
+                self.header.extend([0xff; 2]);
+                self.header[0] = self.header.len() as u8;
+                self.header[1] |= info::SOURCE_CLOCK;
+            }
+        }
+        self
     }
 
     /// The next payload, of at most `max_bytes` with its header; `None` after
     /// the frame's end, and always where a header does not fit.
     pub fn next(&mut self, max_bytes: usize) -> Option<Vec<u8>> {
         let unsent = &self.frame[self.sent..];
-        let room = max_bytes.saturating_sub(HEADER_LENGTH);
+        let room = max_bytes.saturating_sub(self.header.len());
         let data = &unsent[..unsent.len().min(room)];
         if data.is_empty() {
             return None;
         }
-        let mut payload = Vec::with_capacity(HEADER_LENGTH + data.len());
-        payload.extend(self.header);
-        payload.extend(data);
-        if data.len() == unsent.len() {
+        let mut payload = [&self.header, data].concat();
+        if data.len() == unsent.len() && self.quirk != Some(Quirk::NoEnd) {
             payload[1] |= info::END_OF_FRAME;
         }
         self.sent += data.len();
+        if self.quirk == Some(Quirk::RestlessId) {
+            self.header[1] ^= info::FRAME_ID;
+        }
         Some(payload)
     }
 
@@ -84,6 +122,30 @@ mod tests {
             assert!(ended && payloads.is_finished());
             assert_eq!(received, frame);
         }
+    }
+
+    #[test]
+    fn quirks_show_in_the_headers() {
+        let headers = |quirk| {
+            let mut payloads = Payloads::new(vec![7; 20], true, 1).with(quirk);
+            let mut headers = Vec::new();
+            while let Some(payload) = payloads.next(18) {
+                let length = usize::from(payload[0]);
+                headers.push((payload[1], payload[2..length].to_vec()));
+            }
+            headers
+        };
+        let info = |quirk| headers(quirk).into_iter().map(|(info, _)| info);
+        let (flags, end) = (0b1000_0100, info::END_OF_FRAME);
+        assert!(info(Quirk::NoEnd).eq([flags | 1, flags | 1]));
+        assert!(info(Quirk::RestlessId).eq([flags | 1, flags | end]));
+        assert!(info(Quirk::Error).eq([flags | 0x41, flags | 0x41 | end]));
+        let senseless = headers(Quirk::SenselessTimes);
+        assert!(
+            senseless
+                .iter()
+                .all(|(info, times)| info & 8 != 0 && times.len() == 10)
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use super::{WebcamOptions, locked, stream::Stream};
+use super::{WebcamOptions, locked, misbehaviour::Behaviour, stream::Stream};
 use crate::{
     usbredir::{
         Message, Packet, Status,
@@ -50,10 +50,11 @@ mod request_type {
 
 impl Device {
     /// A device that just got power. `settings` has what the guest sets,
-    /// `frames_sent` counts what it sends.
+    /// `behaviour` what the device does wrong, `frames_sent` counts what it sends.
     pub(super) fn new(
         options: WebcamOptions,
         settings: Arc<Mutex<Settings>>,
+        behaviour: Behaviour,
         frames_sent: Arc<AtomicU64>,
     ) -> Self {
         let transport = options.transport;
@@ -62,9 +63,14 @@ impl Device {
             setting: 0,
             negotiation: Negotiation::new(options.formats.clone(), transport),
             settings,
-            stream: Stream::new(transport, options.huffman_tables, frames_sent),
+            stream: Stream::new(transport, options.huffman_tables, behaviour, frames_sent),
             options,
         }
+    }
+
+    /// Whether it has left the bus of its own accord.
+    pub(super) fn has_vanished(&self) -> bool {
+        self.stream.has_vanished()
     }
 
     /// When [`advance`](Self::advance) has something to do, if ever.

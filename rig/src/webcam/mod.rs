@@ -7,6 +7,7 @@
 
 mod device;
 pub mod frame;
+mod misbehaviour;
 mod raw;
 mod stream;
 
@@ -24,6 +25,8 @@ use std::{
 };
 
 use device::Device;
+use misbehaviour::Behaviour;
+pub use misbehaviour::{Misbehaviour, Trouble};
 
 use crate::{
     usbredir::{Capabilities, Decoder, Encoder, Message, Packet, ProtocolError},
@@ -47,6 +50,8 @@ pub struct WebcamOptions {
     /// Whether each JPEG has its Huffman tables. Most real webcams leave them
     /// out.
     pub huffman_tables: bool,
+    /// What it does wrong from the beginning.
+    pub trouble: Option<Trouble>,
 }
 
 impl Default for WebcamOptions {
@@ -57,6 +62,7 @@ impl Default for WebcamOptions {
             transport: Transport::default(),
             controls: ControlSet::default(),
             huffman_tables: true,
+            trouble: None,
         }
     }
 }
@@ -68,6 +74,7 @@ pub struct Webcam {
     connection: UnixStream,
     frames_sent: Arc<AtomicU64>,
     settings: Arc<Mutex<Settings>>,
+    behaviour: Behaviour,
     worker: Option<JoinHandle<Result<(), WebcamError>>>,
 }
 
@@ -95,9 +102,12 @@ impl Webcam {
         let connection = UnixStream::connect(socket_path)?;
         let frames_sent = Arc::new(AtomicU64::new(0));
         let settings = Arc::new(Mutex::new(Settings::new(options.controls)));
+        let behaviour = Behaviour::default();
+        behaviour.set(options.trouble);
         let device = Device::new(
             options.clone(),
             Arc::clone(&settings),
+            behaviour.clone(),
             Arc::clone(&frames_sent),
         );
         let bus = connection.try_clone()?;
@@ -109,6 +119,7 @@ impl Webcam {
             connection,
             frames_sent,
             settings,
+            behaviour,
             worker: Some(worker),
         })
     }
@@ -131,6 +142,16 @@ impl Webcam {
     /// What the guest has set since it was plugged in, in its order.
     pub fn settings_made(&self) -> Vec<(Control, i32)> {
         locked(&self.settings).history().to_vec()
+    }
+
+    /// Lets it do something wrong from its next frame on.
+    pub fn misbehave(&self, trouble: Trouble) {
+        self.behaviour.set(Some(trouble));
+    }
+
+    /// Lets it do nothing wrong from its next frame on.
+    pub fn behave(&self) {
+        self.behaviour.set(None);
     }
 
     /// Unplugs the webcam.
@@ -188,6 +209,10 @@ fn serve(mut bus: UnixStream, mut device: Device) -> Result<(), WebcamError> {
             written => written?,
         }
         unsent.clear();
+        if device.has_vanished() {
+            // Another handle to the connection is still open.
+            return Ok(bus.shutdown(Shutdown::Both)?);
+        }
         match read_until(&mut bus, device.due(), &mut received)? {
             Some(0) => return Ok(()),
             Some(count) => decoder.push(&received[..count]),

@@ -13,7 +13,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::frame::Sensor;
+use super::{
+    frame::{FrameError, Sensor},
+    misbehaviour::{Behaviour, Misbehaviour},
+};
 use crate::{
     usbredir::{Message, Packet, Status, message::Bulk},
     uvc::{Mode, STREAMING_ENDPOINT, Stall, descriptor::Transport, payload::Payloads},
@@ -39,6 +42,10 @@ pub(super) struct Stream {
     /// Bulk transfers that the guest has open, by id and length.
     transfers: VecDeque<(u64, u32)>,
     running: Option<Running>,
+    behaviour: Behaviour,
+    /// Whether the endpoint refuses transfers until the guest clears it.
+    is_halted: bool,
+    has_vanished: bool,
     frames_sent: Arc<AtomicU64>,
 }
 
@@ -49,14 +56,21 @@ struct Running {
     next_frame: Instant,
     /// When the next isochronous packets are due.
     next_packets: Option<Instant>,
-    sending: Option<Payloads>,
+    sending: Option<Sending>,
+}
+
+/// A frame on its way.
+struct Sending {
+    payloads: Payloads,
+    misbehaviour: Option<Misbehaviour>,
 }
 
 impl Stream {
-    /// A stream that stands still. `frames_sent` counts what goes out whole.
+    /// A stream that stands still. `frames_sent` counts what goes out to its end.
     pub(super) fn new(
         transport: Transport,
         huffman_tables: bool,
+        behaviour: Behaviour,
         frames_sent: Arc<AtomicU64>,
     ) -> Self {
         Self {
@@ -66,6 +80,9 @@ impl Stream {
             frame_id: false,
             transfers: VecDeque::new(),
             running: None,
+            behaviour,
+            is_halted: false,
+            has_vanished: false,
             frames_sent,
         }
     }
@@ -90,8 +107,9 @@ impl Stream {
         });
     }
 
-    /// Stops in the midst of whatever is on its way.
+    /// Stops in the midst of whatever is on its way, and is halted no longer.
     pub(super) fn stop(&mut self) {
+        self.is_halted = false;
         if self.running.take().is_some() {
             tracing::info!("stopped sending");
         }
@@ -105,9 +123,9 @@ impl Stream {
     /// Takes a bulk transfer for as many as `length` bytes.
     ///
     /// # Errors
-    /// When too many are open.
+    /// When too many are open, or the endpoint is halted.
     pub(super) fn open_transfer(&mut self, id: u64, length: u32) -> Result<(), Stall> {
-        if self.transfers.len() >= MOST_TRANSFERS {
+        if self.is_halted || self.transfers.len() >= MOST_TRANSFERS {
             return Err(Stall);
         }
         self.transfers.push_back((id, length));
@@ -119,6 +137,11 @@ impl Stream {
         let open = self.transfers.len();
         self.transfers.retain(|(other, _)| *other != id);
         self.transfers.len() < open
+    }
+
+    /// Whether the device has left the bus of its own accord.
+    pub(super) fn has_vanished(&self) -> bool {
+        self.has_vanished
     }
 
     /// When [`advance`](Self::advance) has something to do, if ever.
@@ -152,12 +175,24 @@ impl Stream {
         if running.sending.is_some() || !taken {
             return;
         }
+        let misbehaviour = self.behaviour.next_frame();
+        if misbehaviour == Some(Misbehaviour::Silence) {
+            return;
+        }
         let time = SystemTime::now();
-        match running.sensor.frame(sequence, time) {
+        match running.take(sequence, time, misbehaviour) {
             Ok(frame) => {
-                self.frame_id = !self.frame_id;
-                let clock = device_clock(time);
-                running.sending = Some(Payloads::new(frame, self.frame_id, clock));
+                if misbehaviour != Some(Misbehaviour::SameFrameId) {
+                    self.frame_id = !self.frame_id;
+                }
+                let payloads = Payloads::new(frame, self.frame_id, device_clock(time));
+                running.sending = Some(Sending {
+                    payloads: match misbehaviour.and_then(Misbehaviour::quirk) {
+                        Some(quirk) => payloads.with(quirk),
+                        None => payloads,
+                    },
+                    misbehaviour,
+                });
             }
             Err(error) => tracing::error!("{error}"),
         }
@@ -165,15 +200,17 @@ impl Stream {
 
     fn fill_transfers(&mut self, answers: &mut Vec<Packet>) {
         while let Some(&(id, length)) = self.transfers.front() {
-            let Some(data) = self.next_payload(length) else {
-                return;
+            let (status, data) = match self.next_payload(length) {
+                Some(data) => (Status::Success, data),
+                None if self.is_halted => (Status::Stall, Vec::new()),
+                None => return,
             };
             self.transfers.pop_front();
             answers.push(Packet {
                 id,
                 message: Message::Bulk(Bulk {
                     endpoint: STREAMING_ENDPOINT,
-                    status: Status::Success,
+                    status,
                     length: data.len() as u32,
                     data,
                 }),
@@ -208,14 +245,39 @@ impl Stream {
     /// The next piece of the frame that is on its way.
     fn next_payload(&mut self, max_bytes: u32) -> Option<Vec<u8>> {
         let running = self.running.as_mut()?;
-        let sending = running.sending.as_mut()?;
+        let Sending {
+            payloads,
+            misbehaviour,
+        } = running.sending.as_mut()?;
         let max_bytes = max_bytes.min(self.transport.max_payload());
-        let payload = sending.next(max_bytes as usize)?;
-        if sending.is_finished() {
+        let payload = payloads.next(max_bytes as usize)?;
+        if payloads.is_finished() {
+            match misbehaviour {
+                Some(Misbehaviour::Stall) => self.is_halted = true,
+                Some(Misbehaviour::Vanish) => self.has_vanished = true,
+                _ => {
+                    self.frames_sent.fetch_add(1, Ordering::Relaxed);
+                }
+            }
             running.sending = None;
-            self.frames_sent.fetch_add(1, Ordering::Relaxed);
         }
         Some(payload)
+    }
+}
+
+impl Running {
+    /// The bytes of the frame that is due.
+    fn take(
+        &self,
+        sequence: u32,
+        time: SystemTime,
+        misbehaviour: Option<Misbehaviour>,
+    ) -> Result<Vec<u8>, FrameError> {
+        let frame = self.sensor.frame(sequence, time)?;
+        match misbehaviour {
+            Some(misbehaviour) => misbehaviour.spoil(frame, self.mode, (sequence, time)),
+            None => Ok(frame),
+        }
     }
 }
 
@@ -231,6 +293,7 @@ mod tests {
     use crate::{
         stamp,
         uvc::{Format, mode::SIZES, payload},
+        webcam::Trouble,
     };
 
     const SMALL: Mode = Mode {
@@ -240,6 +303,7 @@ mod tests {
 
     struct Bench {
         stream: Stream,
+        behaviour: Behaviour,
         start: Instant,
         last_id: u64,
     }
@@ -247,10 +311,12 @@ mod tests {
     impl Bench {
         fn new(transport: Transport) -> Self {
             let start = Instant::now();
-            let mut stream = Stream::new(transport, true, Arc::default());
+            let behaviour = Behaviour::default();
+            let mut stream = Stream::new(transport, true, behaviour.clone(), Arc::default());
             stream.start(SMALL, start);
             Self {
                 stream,
+                behaviour,
                 start,
                 last_id: 0,
             }
@@ -328,6 +394,40 @@ mod tests {
         // At 30.3 ms 60 are due; 16 were sent, and 16 are always ahead.
         assert_eq!(bench.at(0.91).len(), 60);
         assert_eq!(bench.at(60.0).len(), MOST_PACKETS_AT_ONCE as usize);
+    }
+
+    #[test]
+    fn a_halted_endpoint_refuses_all_until_it_is_cleared() {
+        let mut bench = Bench::new(Transport::Bulk);
+        let stall = Trouble::always(Misbehaviour::Stall);
+        bench.behaviour.set(Some(stall));
+        bench.open(9, 16_384);
+        let payloads = bench.at(0.0);
+        assert_eq!(payloads.len(), 9, "each transfer is answered");
+        assert!(payloads[8].is_empty());
+        assert_eq!(bench.stream.open_transfer(99, 512), Err(Stall));
+        bench.behaviour.set(None);
+        bench.stream.stop();
+        let now = bench.start + SMALL.period() * 6;
+        bench.stream.start(SMALL, now);
+        bench.open(9, 16_384);
+        assert_eq!(number(&bench.at(6.0)[0]), 1);
+    }
+
+    #[test]
+    fn a_silent_stream_sends_nothing_and_one_that_vanishes_half_a_frame() {
+        let mut bench = Bench::new(Transport::Bulk);
+        bench
+            .behaviour
+            .set(Some(Trouble::always(Misbehaviour::Silence)));
+        bench.open(9, 16_384);
+        assert!(bench.at(0.0).is_empty());
+        bench
+            .behaviour
+            .set(Some(Trouble::always(Misbehaviour::Vanish)));
+        let payloads = bench.at(1.0);
+        assert!(payloads.iter().all(|payload| payload[1] & 2 == 0));
+        assert!(!payloads.is_empty() && bench.stream.has_vanished());
     }
 
     #[test]
