@@ -30,15 +30,21 @@ pub fn request_head(bytes: &[u8]) {
             return;
         };
         assert!(request.path().starts_with('/'), "{:?}", request.path());
-        let mut lines = head.split(|byte| *byte == b'\n');
-        let has_body = lines.any(|line| {
-            let line = line.to_ascii_lowercase();
-            line.starts_with(b"transfer-encoding:")
-                || line.starts_with(b"content-length:") && line.trim_ascii() != b"content-length: 0"
-        });
+        let has_body = head.split(|byte| *byte == b'\n').any(is_of_body);
         assert!(!(has_body && request.keep_alive()), "a body is not skipped");
         for key in ["fps", "action", "token", "advance_headers"] {
             let _ = request.query(key);
         }
     });
+}
+
+/// Whether a header line announces a body. Space on either side of a value is
+/// none of it (RFC 9110 section 5.5).
+fn is_of_body(line: &[u8]) -> bool {
+    let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+        return false;
+    };
+    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+    name.eq_ignore_ascii_case(b"transfer-encoding")
+        || name.eq_ignore_ascii_case(b"content-length") && value != b"0"
 }
