@@ -25,6 +25,7 @@
 
 mod camera_name;
 pub mod clock;
+pub mod controls;
 pub mod enrolment;
 mod frame;
 pub mod http;

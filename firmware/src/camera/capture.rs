@@ -3,12 +3,14 @@
 
 use std::{
     convert::Infallible,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use super::{
     aim::{Aim, Pace},
+    controls::Controls,
     device::{self, Node},
     notice::Notice,
     outlet::Outlet,
@@ -37,12 +39,17 @@ const MAX_GAP: u32 = 1000;
 const MAX_LATENESS: u32 = 32;
 
 /// Captures for as long as the process runs.
-pub(super) fn run(settings: CameraSettings, aim: Aim, mut outlet: Outlet) -> ! {
+pub(super) fn run(
+    settings: CameraSettings,
+    aim: Aim,
+    controls: &Controls,
+    mut outlet: Outlet,
+) -> ! {
     let mut notice = Notice::default();
     let mut pause = GLANCE;
     loop {
         let nodes = device::nodes();
-        let Err(error) = session(&settings, &aim, &mut outlet, &mut notice);
+        let Err(error) = session(&settings, &aim, controls, &mut outlet, &mut notice);
         let was_live = outlet.is_live();
         outlet.interrupted(error.state());
         notice.tell(&error);
@@ -72,10 +79,12 @@ fn pause_unless_changed(pause: Duration, nodes: &[Node]) -> bool {
 fn session(
     settings: &CameraSettings,
     aim: &Aim,
+    controls: &Controls,
     outlet: &mut Outlet,
     notice: &mut Notice,
 ) -> Result<Infallible, WebcamError> {
     let webcam = Webcam::find(settings)?;
+    let _attending = controls.attend(Arc::clone(&webcam.device) as _);
     let failed = |source| webcam.failed(source);
     let mut stream = Stream::start(&webcam.device).map_err(failed)?;
     let mut pace = Pace::new(settings.frames_per_second);

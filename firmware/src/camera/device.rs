@@ -292,7 +292,7 @@ fn at_end(result: io::Result<()>) -> io::Result<bool> {
 }
 
 /// A device's text as it may be shown: up to its NUL, in printable letters.
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == 0);
     let text = String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]);
     let shown = text.chars().filter(|letter| !letter.is_control());

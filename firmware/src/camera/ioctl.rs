@@ -12,8 +12,8 @@ use std::{
 use nix::libc::c_int;
 use v4l::{
     v4l_sys::{
-        v4l2_buffer, v4l2_capability, v4l2_fmtdesc, v4l2_format, v4l2_frmivalenum,
-        v4l2_frmsizeenum, v4l2_requestbuffers, v4l2_streamparm,
+        v4l2_buffer, v4l2_capability, v4l2_control, v4l2_fmtdesc, v4l2_format, v4l2_frmivalenum,
+        v4l2_frmsizeenum, v4l2_queryctrl, v4l2_querymenu, v4l2_requestbuffers, v4l2_streamparm,
     },
     v4l2::{ioctl, vidioc},
 };
@@ -32,6 +32,10 @@ pub(super) const QBUF: Ioctl<v4l2_buffer> = Ioctl::new(vidioc::VIDIOC_QBUF);
 pub(super) const DQBUF: Ioctl<v4l2_buffer> = Ioctl::new(vidioc::VIDIOC_DQBUF);
 pub(super) const STREAMON: Ioctl<c_int> = Ioctl::new(vidioc::VIDIOC_STREAMON);
 pub(super) const STREAMOFF: Ioctl<c_int> = Ioctl::new(vidioc::VIDIOC_STREAMOFF);
+pub(super) const QUERYCTRL: Ioctl<v4l2_queryctrl> = Ioctl::new(vidioc::VIDIOC_QUERYCTRL);
+pub(super) const QUERYMENU: Ioctl<v4l2_querymenu> = Ioctl::new(vidioc::VIDIOC_QUERYMENU);
+pub(super) const G_CTRL: Ioctl<v4l2_control> = Ioctl::new(vidioc::VIDIOC_G_CTRL);
+pub(super) const S_CTRL: Ioctl<v4l2_control> = Ioctl::new(vidioc::VIDIOC_S_CTRL);
 
 /// An ioctl whose argument is a `T`.
 pub(super) struct Ioctl<T> {

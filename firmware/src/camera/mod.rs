@@ -27,6 +27,7 @@
 
 mod aim;
 mod capture;
+mod controls;
 mod device;
 pub mod encode;
 mod ioctl;
@@ -37,6 +38,7 @@ mod notice;
 mod options;
 mod outlet;
 pub mod pattern;
+mod pattern_panel;
 mod picture;
 mod routes;
 mod serve;
@@ -60,6 +62,7 @@ use tracing::{debug, error, info, warn};
 
 use self::{
     aim::Aim,
+    controls::Controls,
     notice::Notice,
     options::{Command, HELP, Options},
     outlet::Outlet,
@@ -127,9 +130,12 @@ async fn serve(options: Options, executor: Arc<Executor<'static>>) -> io::Result
     let (config, enrolment) = configuration(&options.config).await;
     let frames = Latest::new();
     let status = Status::new(options.source, config.camera);
+    let controls = Controls::new(config.controls, status.clone());
     let outlet = Outlet::new(frames.clone(), status.clone());
     let aim = Aim::new(config.camera);
-    options.source.start(config.camera, aim, outlet)?;
+    options
+        .source
+        .start(config.camera, aim, controls.clone(), outlet)?;
 
     let (tunnel, listener) = tunnel(&enrolment, options.tunnel).await;
     let Enrolment { address, relay, .. } = enrolment;
@@ -137,7 +143,7 @@ async fn serve(options: Options, executor: Arc<Executor<'static>>) -> io::Result
     let uplink = Uplink::new(tunnel, relay, status.clone());
     executor.spawn(uplink.keep_up()).detach();
 
-    let server = Server::new(frames, status, RelayWord::at(paths::RELAY_WORD));
+    let server = Server::new(frames, status, controls, RelayWord::at(paths::RELAY_WORD));
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let place = places.acquire_arc().await;

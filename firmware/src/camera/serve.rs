@@ -5,13 +5,19 @@
 //! | `GET /stream` | the frames as multipart, from the newest on, without an end |
 //! | `GET /snapshot.jpg` | the newest frame; 503 with the reason if none comes |
 //! | `GET /status.json` | the [status](super::status) |
+//! | `GET /controls` | [what can be set](pinhole_link::controls::Report) on the webcam |
+//! | `POST /controls` | the same, after [the change](pinhole_link::controls::Change) in the body |
 //! | `GET /clock` | what this box's clock shows; the relay's time, which comes with the request, is handed on to [`time`](crate::time) |
 
 use std::{io, time::Duration};
 
 use pinhole_link::{
     Frame, Latest, Timestamp, clock,
-    http::{Connection, HeadError, Method, NO_STORE, Request, Response, StatusCode, stream_head},
+    controls::{self, Change, MAX_CHANGE_LEN, Report},
+    http::{
+        BodyError, Connection, HeadError, Method, NO_STORE, Request, Response, StatusCode,
+        stream_head,
+    },
     multipart::{Drain, send_frames},
 };
 use smol::{
@@ -21,7 +27,7 @@ use smol::{
 };
 use tracing::{debug, info};
 
-use super::{memory, status::Status};
+use super::{controls::Controls, memory, status::Status};
 use crate::time::{moment::Moment, relay_word::RelayWord};
 
 /// How long a client may take for a request's head, and be silent between
@@ -36,6 +42,7 @@ const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(3);
 pub(super) struct Server {
     frames: Latest<Frame>,
     status: Status,
+    controls: Controls,
     relay_word: RelayWord,
 }
 
@@ -53,10 +60,16 @@ pub(super) enum ServeError {
 impl Server {
     /// A server for the frames in `frames`. What the relay says of the time
     /// goes to `relay_word`.
-    pub(super) fn new(frames: Latest<Frame>, status: Status, relay_word: RelayWord) -> Self {
+    pub(super) fn new(
+        frames: Latest<Frame>,
+        status: Status,
+        controls: Controls,
+        relay_word: RelayWord,
+    ) -> Self {
         Self {
             frames,
             status,
+            controls,
             relay_word,
         }
     }
@@ -71,7 +84,7 @@ impl Server {
         S: AsyncRead + AsyncWrite + Drain + Unpin,
     {
         let mut connection = Connection::new(stream, HEAD_DEADLINE);
-        while let Some(request) = connection.next_request().await? {
+        while let Some(mut request) = connection.next_request().await? {
             let response = match (request.method(), request.path()) {
                 (Method::Get | Method::Head, "/stream") => {
                     let stream = connection.into_stream().into_inner();
@@ -79,12 +92,18 @@ impl Server {
                 }
                 (Method::Get | Method::Head, "/snapshot.jpg") => self.snapshot().await,
                 (Method::Get | Method::Head, "/status.json") => self.status(),
+                (Method::Get | Method::Head, controls::PATH) => self.controls().await,
+                (Method::Post, controls::PATH) => {
+                    let body = connection.read_body(&mut request, MAX_CHANGE_LEN).await;
+                    self.change(body).await
+                }
                 (Method::Get, clock::PATH) => self.clock(&request),
                 (Method::Get | Method::Head, _) => text(
                     StatusCode::NotFound,
-                    "not found: there are /stream, /snapshot.jpg, /status.json and /clock\n",
+                    "not found: there are /stream, /snapshot.jpg, /status.json, /controls and /clock\n",
                 ),
-                _ => method_not_allowed(),
+                (_, controls::PATH) => method_not_allowed("GET, HEAD, POST"),
+                _ => method_not_allowed("GET, HEAD"),
             };
             if !connection.respond(&request, response).await? {
                 break;
@@ -157,14 +176,43 @@ impl Server {
     }
 
     fn status(&self) -> Response {
-        match self.status.to_json(&self.frames) {
-            Ok(json) => {
-                let mut response = text(StatusCode::Ok, json);
-                response.insert_header("Content-Type", "application/json");
-                response
-            }
-            Err(error) => text(StatusCode::InternalServerError, format!("{error}\n")),
+        json(self.status.to_json(&self.frames))
+    }
+
+    /// What can be set on the webcam. It is asked away from the threads that
+    /// serve pictures, since it may take its time.
+    async fn controls(&self) -> Response {
+        let controls = self.controls.clone();
+        told(&smol::unblock(move || controls.report()).await)
+    }
+
+    /// Changes what can be set.
+    async fn change(&self, body: Result<Vec<u8>, BodyError>) -> Response {
+        let body = match body {
+            Ok(body) => body,
+            Err(error) => return text(error.status(), format!("{error}\n")),
+        };
+        let change = match Change::from_json(&body) {
+            Ok(change) => change,
+            Err(error) => return text(StatusCode::BadRequest, format!("{error}\n")),
+        };
+        let controls = self.controls.clone();
+        told(&smol::unblock(move || controls.change(&change)).await)
+    }
+}
+
+fn told(report: &Report) -> Response {
+    json(serde_json::to_string(report))
+}
+
+fn json(json: serde_json::Result<String>) -> Response {
+    match json {
+        Ok(json) => {
+            let mut response = text(StatusCode::Ok, json);
+            response.insert_header("Content-Type", "application/json");
+            response
         }
+        Err(error) => text(StatusCode::InternalServerError, format!("{error}\n")),
     }
 }
 
@@ -175,12 +223,12 @@ fn text(status: StatusCode, body: impl Into<String>) -> Response {
     response
 }
 
-fn method_not_allowed() -> Response {
+fn method_not_allowed(allowed: &'static str) -> Response {
     let mut response = text(
         StatusCode::MethodNotAllowed,
-        "method not allowed: use GET or HEAD\n",
+        format!("method not allowed: use one of {allowed}\n"),
     );
-    response.insert_header("Allow", "GET, HEAD");
+    response.insert_header("Allow", allowed);
     response
 }
 
@@ -189,6 +237,7 @@ mod tests {
     use std::{
         net::{Ipv4Addr, TcpListener, TcpStream},
         pin::Pin,
+        sync::Arc,
         task::{Context, Poll},
         time::SystemTime,
     };
@@ -201,7 +250,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        camera::{source::Source, status::State},
+        camera::{controls::Attending, pattern_panel::PatternPanel, source::Source, status::State},
         config::CameraSettings,
     };
 
@@ -245,15 +294,21 @@ mod tests {
     struct Bench {
         frames: Latest<Frame>,
         status: Status,
+        controls: Controls,
+        _attending: Attending,
         directory: tempfile::TempDir,
         executor: smol::Executor<'static>,
     }
 
     impl Bench {
         fn new() -> Self {
+            let status = Status::new(Source::Pattern, CameraSettings::default());
+            let controls = Controls::new(Vec::new(), status.clone());
             Self {
                 frames: Latest::new(),
-                status: Status::new(Source::Pattern, CameraSettings::default()),
+                _attending: controls.attend(Arc::new(PatternPanel::default())),
+                controls,
+                status,
                 directory: tempfile::tempdir().unwrap(),
                 executor: smol::Executor::new(),
             }
@@ -274,7 +329,12 @@ mod tests {
             let mut client = Async::<TcpStream>::connect(address).await.unwrap();
             let (accepted, _) = listener.accept().unwrap();
             let served = Loopback(Async::new(accepted).unwrap());
-            let server = Server::new(self.frames.clone(), self.status.clone(), self.relay_word());
+            let server = Server::new(
+                self.frames.clone(),
+                self.status.clone(),
+                self.controls.clone(),
+                self.relay_word(),
+            );
             let serving = async move { server.serve(served).await };
             self.executor.spawn(serving).detach();
             client.write_all(request.as_bytes()).await.unwrap();
@@ -410,6 +470,43 @@ mod tests {
         );
         let status: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(status["source"], "pattern");
+    }
+
+    #[test]
+    fn controls_are_told_and_changed() {
+        let bench = Bench::new();
+        let report = |answer: &str| -> Report {
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+            serde_json::from_str(body).unwrap()
+        };
+        let told = report(&bench.answer("GET /controls HTTP/1.1"));
+        assert_eq!(told.webcam.as_deref(), Some("test pattern"));
+        assert_eq!(told.controls[0].value, 128);
+        let post = |body: &str| {
+            bench.run(async {
+                let length = body.len();
+                let request = format!(
+                    "POST /controls HTTP/1.1\r\nHost: box\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                );
+                let mut client = bench.client(&request).await;
+                let mut answer = String::new();
+                client.read_to_string(&mut answer).await.unwrap();
+                answer
+            })
+        };
+        let changed = report(&post(r#"{"set": {"brightness": 20, "zoom": 3}}"#));
+        assert_eq!(changed.controls[0].value, 20);
+        assert_eq!(changed.problems.len(), 1);
+        let refused = post("{\"set\": 5}");
+        assert!(refused.starts_with("HTTP/1.1 400"), "{refused}");
+        assert!(refused.ends_with('\n') && refused.contains("not a change, such as"));
+        let large = format!("Content-Length: {}", MAX_CHANGE_LEN + 1);
+        let large = bench.answer(&format!("POST /controls HTTP/1.1\r\n{large}"));
+        assert!(large.starts_with("HTTP/1.1 413"), "{large}");
+        let put = bench.answer("PUT /controls HTTP/1.1");
+        assert!(put.starts_with("HTTP/1.1 405"), "{put}");
+        assert!(put.to_lowercase().contains("allow: get, head, post\r\n"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{
     io,
     str::FromStr,
+    sync::Arc,
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -12,9 +13,11 @@ use serde::Serialize;
 use super::{
     aim::Aim,
     capture,
+    controls::Controls,
     encode::encode,
     outlet::Outlet,
     pattern::Pattern,
+    pattern_panel::PatternPanel,
     status::{Format, InUse},
 };
 use crate::config::CameraSettings;
@@ -48,7 +51,7 @@ impl FromStr for Source {
 
 impl Source {
     /// Starts the thread that puts this source's pictures into `outlet`, for
-    /// as long as the process runs.
+    /// as long as the process runs. What can be set on it is in `controls`.
     ///
     /// # Errors
     /// When the system has no thread to give.
@@ -56,20 +59,23 @@ impl Source {
         self,
         settings: CameraSettings,
         aim: Aim,
+        controls: Controls,
         outlet: Outlet,
     ) -> io::Result<()> {
         let thread = thread::Builder::new().name("capture".to_owned());
         thread.spawn(move || match self {
-            Self::Device => capture::run(settings, aim, outlet),
-            Self::Pattern => draw(settings, &aim, outlet),
+            Self::Device => capture::run(settings, aim, &controls, outlet),
+            Self::Pattern => draw(settings, &aim, &controls, outlet),
         })?;
         Ok(())
     }
 }
 
 /// Draws and encodes one picture after the other, at the rate aimed at.
-fn draw(settings: CameraSettings, aim: &Aim, mut outlet: Outlet) -> ! {
+fn draw(settings: CameraSettings, aim: &Aim, controls: &Controls, mut outlet: Outlet) -> ! {
     let pattern = Pattern::new(settings.width, settings.height);
+    let panel = Arc::new(PatternPanel::default());
+    let _attending = controls.attend(Arc::clone(&panel) as _);
     let source = InUse {
         device: None,
         format: Format::Pattern,
@@ -83,7 +89,9 @@ fn draw(settings: CameraSettings, aim: &Aim, mut outlet: Outlet) -> ! {
         let aimed = aim.now();
         let captured = SystemTime::now();
         let sequence = outlet.captured();
-        match encode(&pattern.draw(sequence, captured), aimed.quality) {
+        let mut picture = pattern.draw(sequence, captured);
+        panel.apply(&mut picture);
+        match encode(&picture, aimed.quality) {
             Ok(jpeg) => outlet.publish(jpeg.into(), captured, sequence, &source),
             Err(error) => outlet.dropped(error),
         }

@@ -49,6 +49,8 @@ struct Changing {
     tunnel: Option<Tunnel>,
     /// How it stands with the relay; nothing while that is not clear.
     relay: Option<Condition>,
+    /// What of `[camera.controls]` the webcam cannot do, each in one line.
+    control_faults: Vec<String>,
 }
 
 /// Whether there is a picture, and if not, why not.
@@ -174,6 +176,13 @@ impl Status {
         changing.publish();
     }
 
+    /// Tells the user what of `[camera.controls]` the webcam cannot do.
+    pub(super) fn set_control_faults(&self, faults: Vec<String>) {
+        let mut changing = self.changing();
+        changing.control_faults = faults;
+        changing.publish();
+    }
+
     /// The status as JSON, with what is in the slot `frames`.
     ///
     /// # Errors
@@ -195,6 +204,7 @@ impl Status {
             source: self.0.source,
             asked: self.0.asked,
             in_use: changing.in_use.as_ref(),
+            control_faults: &changing.control_faults,
             frames: FramesReport {
                 captured: changing.captured,
                 lost: changing.lost,
@@ -231,6 +241,10 @@ impl Changing {
             .picture()
             .into_iter()
             .chain(self.relay.clone())
+            .chain(self.control_faults.iter().map(|line| Condition::FileFault {
+                grave: false,
+                line: line.clone(),
+            }))
             .collect();
         if let Err(error) = condition::publish(WORKER, &conditions) {
             debug!("cannot tell how it is: {error}");
@@ -311,6 +325,8 @@ struct Report<'status> {
     source: Source,
     asked: CameraSettings,
     in_use: Option<&'status InUse>,
+    /// What of `[camera.controls]` the webcam cannot do.
+    control_faults: &'status [String],
     frames: FramesReport<'status>,
     clients: usize,
     tunnel: Option<TunnelReport>,

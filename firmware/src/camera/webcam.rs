@@ -1,6 +1,6 @@
 //! A webcam that is found, identified and set, and what can go wrong with one.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::Arc};
 
 use nix::libc;
 
@@ -17,7 +17,7 @@ const MAX_OFFERS_TOLD: usize = 64;
 
 /// A webcam that is set to deliver.
 pub(super) struct Webcam {
-    pub(super) device: Device,
+    pub(super) device: Arc<Device>,
     pub(super) setting: Setting,
     pub(super) in_use: InUse,
 }
@@ -127,7 +127,7 @@ impl Webcam {
             offered: offered(&offers.usable),
         };
         Ok(Self {
-            device,
+            device: Arc::new(device),
             setting,
             in_use,
         })

@@ -23,6 +23,11 @@
 //! frames_per_second = 15
 //! quality = 80                 # of JPEGs made on the box, 1 to 100
 //!
+//! [camera.controls]            # what the webcam can; see docs/operations.md
+//! brightness = 120
+//! exposure = "auto"            # or a number; white_balance and focus, too
+//! power_line_frequency = "50 Hz"
+//!
 //! [time]
 //! servers = ["ntp.example.org"] # left out: those that DHCP offers, then a pool
 //!
@@ -38,6 +43,7 @@
 //! Wi-Fi. No text of a file can end the process that reads it.
 
 mod camera;
+mod controls;
 mod document;
 mod machine;
 mod network;
@@ -57,6 +63,7 @@ use toml::{
 
 pub use self::{
     camera::CameraSettings,
+    controls::AskedControl,
     machine::{BoxSettings, TimeSettings},
     network::{Addressing, Country, InterfaceAddress, Password, Wifi},
     problem::{Fault, Problem},
@@ -75,6 +82,8 @@ pub struct Config {
     pub enrolment: Option<Enrolment>,
     /// What is asked of the webcam and the encoder.
     pub camera: CameraSettings,
+    /// What is asked of the webcam's own controls, in the order of the file.
+    pub controls: Vec<AskedControl>,
     /// The Wi-Fi network to join, if any.
     pub wifi: Option<Wifi>,
     /// Addresses of wired interfaces.
@@ -120,9 +129,14 @@ fn parse(bytes: &[u8]) -> Config {
         Vec::new()
     });
     let document = Document::new(lines, &mut faults);
+    let camera = read(&document, "camera", &mut faults, |section| {
+        (CameraSettings::read(section), controls::read(section))
+    });
+    let (camera, controls) = camera.unwrap_or_default();
     let mut config = Config {
         enrolment: enrolment(&document, &mut faults),
-        camera: read(&document, "camera", &mut faults, CameraSettings::read).unwrap_or_default(),
+        camera,
+        controls,
         wifi: read(&document, "wifi", &mut faults, Wifi::read).flatten(),
         ethernet: read(&document, "ethernet", &mut faults, Addressing::read).unwrap_or_default(),
         time: read(&document, "time", &mut faults, TimeSettings::read).unwrap_or_default(),

@@ -92,6 +92,48 @@ impl<'toml, 'faults> Section<'toml, 'faults> {
         })
     }
 
+    /// Takes a section within this one out: of each line its number, its key
+    /// in small letters, and what `convert` makes of it and its value. Empty if
+    /// it is not there.
+    pub(super) fn table<T>(
+        &mut self,
+        key: &'static str,
+        convert: impl Fn(&str, &DeValue<'_>) -> Result<T, String>,
+    ) -> Vec<(usize, String, T)> {
+        let is_it = |entry: &Entry<'_>| entry.key.eq_ignore_ascii_case(key);
+        let Some(place) = self.entries.iter().position(is_it) else {
+            return Vec::new();
+        };
+        let Entry { line, value, .. } = self.entries.remove(place);
+        let fault = |line, key, text| Fault {
+            line: Some(line),
+            section: Some(self.name),
+            key,
+            text,
+        };
+        let DeValue::Table(table) = value else {
+            let text = format!(
+                "is a section: put [{}.{key}] on a line of its own",
+                self.name
+            );
+            self.faults.push(fault(line, Some(key.to_owned()), text));
+            return Vec::new();
+        };
+        let mut entries = Vec::new();
+        for (key, value) in table {
+            let line = line_at(&self.toml.text, key.span().start);
+            let key = key.into_inner().to_ascii_lowercase();
+            match convert(&key, value.get_ref()) {
+                Ok(value) => entries.push((line, key, value)),
+                Err(text) => {
+                    let shown = Some(key).filter(|key| is_key(key));
+                    self.faults.push(fault(line, shown, text));
+                }
+            }
+        }
+        entries
+    }
+
     /// Tells a fault of the section as a whole.
     pub(super) fn fault(&mut self, text: &str) {
         self.faults.push(Fault {

@@ -8,10 +8,28 @@ pub(super) const SECTIONS: [&str; 6] = ["enrolment", "camera", "wifi", "ethernet
 const ALIASES: [(&str, &str); 2] = [("enrollment", "enrolment"), ("wi-fi", "wifi")];
 
 /// The keys of each section but the enrolment, which the relay writes.
-const KEYS: [(&str, &[&str]); 5] = [
+const KEYS: [(&str, &[&str]); 6] = [
     (
         "camera",
         &["width", "height", "frames_per_second", "quality"],
+    ),
+    (
+        "camera.controls",
+        &[
+            "brightness",
+            "contrast",
+            "saturation",
+            "sharpness",
+            "exposure",
+            "white_balance",
+            "focus",
+            "power_line_frequency",
+            "rotation",
+            "horizontal_flip",
+            "vertical_flip",
+            "gain",
+            "backlight_compensation",
+        ],
     ),
     (
         "wifi",

@@ -4,11 +4,16 @@ use std::{io, time::Duration};
 
 use async_h1::server::Encoder;
 use http_types::{Method, Response, StatusCode};
-use smol::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
+use smol::{
+    Timer,
+    future::FutureExt as _,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader},
+};
 
 use super::{
     HeadError, Request,
     head::{HeadLimits, MAX_HEAD_LEN, read_head_within},
+    request::Body,
 };
 
 /// Most that is read of a client at once, in bytes. It is held for as long as
@@ -20,6 +25,35 @@ const READ_BUFFER: usize = 1024;
 pub struct Connection<S> {
     stream: BufReader<S>,
     limits: HeadLimits,
+}
+
+/// Why a request's body cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The connection failed or ended within the body.
+    #[error("the connection broke off: {0}")]
+    Io(#[from] io::Error),
+    /// The body did not arrive whole in the time allowed.
+    #[error("no whole body within {} s", .0.as_secs())]
+    TimedOut(Duration),
+    /// The body is longer than this, in bytes.
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(usize),
+    /// The client does not say how long it is.
+    #[error("a body needs its Content-Length")]
+    NoLength,
+}
+
+impl BodyError {
+    /// The status of an answer that tells it.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Io(_) => StatusCode::BadRequest,
+            Self::TimedOut(_) => StatusCode::RequestTimeout,
+            Self::TooLarge(_) => StatusCode::PayloadTooLarge,
+            Self::NoLength => StatusCode::LengthRequired,
+        }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -70,6 +104,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // The client is told if it still listens; the error stands either way.
         let _ = self.send(response, Method::Get, false).await;
         Err(error)
+    }
+
+    /// Reads the body of `request`, of at most `most` bytes, in the time that a
+    /// head may take; empty where there is none. Until that is done, the
+    /// connection ends with the answer.
+    ///
+    /// # Errors
+    /// See [`BodyError`].
+    pub async fn read_body(
+        &mut self,
+        request: &mut Request,
+        most: usize,
+    ) -> Result<Vec<u8>, BodyError> {
+        let length = match request.body() {
+            Body::None => return Ok(Vec::new()),
+            Body::Chunked => return Err(BodyError::NoLength),
+            Body::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
+        };
+        if length > most {
+            return Err(BodyError::TooLarge(most));
+        }
+        let mut body = vec![0; length];
+        let read = async { Ok(self.stream.read_exact(&mut body).await?) };
+        let time = self.limits.time;
+        let too_slow = async {
+            Timer::after(time).await;
+            Err(BodyError::TimedOut(time))
+        };
+        read.or(too_slow).await?;
+        request.body_read();
+        Ok(body)
     }
 
     /// Answers `request` with a finite response. Returns whether another
@@ -139,6 +204,49 @@ mod tests {
         let told = told(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert!(told.starts_with("HTTP/1.1 200 "), "{told}");
         assert!(!told.contains("408"), "{told}");
+    }
+
+    #[test]
+    fn a_body_is_read_to_its_bound_and_another_request_may_follow() {
+        let answers = |sent: &'static [u8]| {
+            smol::block_on(async {
+                let (near, mut far) = UnixStream::pair().unwrap();
+                let mut connection = Connection::new(near, Duration::from_millis(50));
+                far.write_all(sent).await.unwrap();
+                let mut answers = Vec::new();
+                while let Ok(Some(mut request)) = connection.next_request().await {
+                    let body = connection.read_body(&mut request, 5).await;
+                    answers.push(body.map_err(|error| error.status()));
+                    if !request.keep_alive() {
+                        break;
+                    }
+                }
+                answers
+            })
+        };
+        let two = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello\
+            GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(answers(two), [Ok(b"hello".to_vec()), Ok(Vec::new())]);
+        for (sent, status) in [
+            (
+                &b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nhello!"[..],
+                StatusCode::PayloadTooLarge,
+            ),
+            (
+                b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999999999999\r\n\r\n",
+                StatusCode::PayloadTooLarge,
+            ),
+            (
+                b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel",
+                StatusCode::RequestTimeout,
+            ),
+            (
+                b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                StatusCode::LengthRequired,
+            ),
+        ] {
+            assert_eq!(answers(sent), [Err(status)]);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod connection;
 pub mod head;
 mod request;
 
-pub use connection::Connection;
+pub use connection::{BodyError, Connection};
 pub use head::{HeadError, HeadLimits};
 pub use http_types::{Method, Response, StatusCode};
 pub use request::{Request, Version};

@@ -12,13 +12,27 @@ use smol::io::{AsyncRead, AsyncWrite, Cursor};
 use super::head::{HeadError, MAX_FIELDS};
 use crate::multipart::Framing;
 
-/// A request's line and header fields. Nothing that is served here takes a
-/// body, so none is ever read.
+/// A request's line and header fields. Hardly anything that is served here
+/// takes a body; what does reads it by
+/// [`Connection::read_body`](super::Connection::read_body).
 #[derive(Debug)]
 pub struct Request {
     inner: http_types::Request,
     version: Version,
-    keep_alive: bool,
+    body: Body,
+    /// The client would send another one.
+    wants_next: bool,
+}
+
+/// What follows a request's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    /// Nothing, or it has been read.
+    None,
+    /// So many bytes.
+    Length(u64),
+    /// What says itself where it ends.
+    Chunked,
 }
 
 /// The version of HTTP that the client speaks.
@@ -56,7 +70,8 @@ impl Request {
         Ok(Self {
             inner,
             version: head.version,
-            keep_alive: head.keep_alive,
+            body: head.body,
+            wants_next: head.wants_next,
         })
     }
 
@@ -100,9 +115,20 @@ impl Request {
     }
 
     /// Whether another request may follow on the same connection: the client
-    /// wants it, and this request has no body that would have to be skipped.
+    /// wants it, and this request has no body left that would have to be
+    /// skipped.
     pub fn keep_alive(&self) -> bool {
-        self.keep_alive
+        self.wants_next && self.body == Body::None
+    }
+
+    /// What follows the head.
+    pub(super) fn body(&self) -> Body {
+        self.body
+    }
+
+    /// The body was read.
+    pub(super) fn body_read(&mut self) {
+        self.body = Body::None;
     }
 }
 
@@ -110,7 +136,8 @@ impl Request {
 struct CheckedHead {
     for_async_h1: Vec<u8>,
     version: Version,
-    keep_alive: bool,
+    body: Body,
+    wants_next: bool,
 }
 
 impl CheckedHead {
@@ -160,7 +187,14 @@ impl CheckedHead {
             None if version == Version::Http10 => {}
             _ => return Err(HeadError::Malformed("Host is missing or names no host")),
         }
-        let has_body = encoding.is_some() || length.is_some_and(|length| length != b"0");
+        // What has more digits than a number can is longer than any body.
+        let length = length.and_then(|length| std::str::from_utf8(length).ok());
+        let length = length.map(|length| length.parse().unwrap_or(u64::MAX));
+        let body = match (encoding, length) {
+            (Some(_), _) => Body::Chunked,
+            (None, None | Some(0)) => Body::None,
+            (None, Some(length)) => Body::Length(length),
+        };
         let connection = fields.at_most_one("Connection", "more than one Connection")?;
         let wants = |option: &str| {
             let options = connection.unwrap_or_default().split(|byte| *byte == b',');
@@ -175,7 +209,8 @@ impl CheckedHead {
         Ok(Self {
             for_async_h1: as_http11(head, version, host.is_some()),
             version,
-            keep_alive: keep_alive && !has_body,
+            body,
+            wants_next: keep_alive,
         })
     }
 }

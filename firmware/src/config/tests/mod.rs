@@ -2,6 +2,8 @@ mod faults;
 
 use std::fs;
 
+use pinhole_link::controls::Setting;
+
 use super::*;
 
 const ENROLMENT: &str = r#"[enrolment]
@@ -90,6 +92,43 @@ led = false
     assert_eq!(config.ethernet.addresses[0].to_string(), "10.0.0.5/8");
     assert_eq!(config.time.servers, ["ntp.example.org", "2001:db8::1"]);
     assert!(!config.machine.led);
+}
+
+#[test]
+fn controls_are_taken_as_they_are_written() {
+    let asked = |line, name: &str, setting| AskedControl {
+        line,
+        name: name.to_owned(),
+        setting,
+    };
+    let config = enrolled_with(
+        "[camera.controls]\nbrightness = -3\nPower_Line_Frequency = “50 Hz”\nhorizontal_flip = true\nfocus = [1]\ngain = 0x10\n\n[camera]\nwidth = 320\n",
+        &[
+            "pinhole.toml, line 14 (focus): is neither a whole number, nor true or false, nor a word in quotes (\")",
+        ],
+    );
+    let word = Setting::Word("50 Hz".to_owned());
+    assert_eq!(
+        config.controls,
+        [
+            asked(11, "brightness", Setting::Number(-3)),
+            asked(12, "power_line_frequency", word),
+            asked(13, "horizontal_flip", Setting::Switch(true)),
+            asked(15, "gain", Setting::Number(16)),
+        ]
+    );
+    assert_eq!(config.camera.width, 320);
+    let fault = config.controls[0].fault("no").to_string();
+    assert_eq!(fault, "pinhole.toml, line 11 (brightness): no");
+    let inline = enrolled_with("[camera]\ncontrols = { brightness = 3 }\n", &[]);
+    assert_eq!(inline.controls.len(), 1);
+    enrolled_with(
+        "[camera]\ncontrols = 3\nbrightness = 4\n",
+        &[
+            "pinhole.toml, line 11 (controls): is a section: put [camera.controls] on a line of its own",
+            "pinhole.toml, line 12 (brightness): [camera] has no such key: it belongs in [camera.controls]",
+        ],
+    );
 }
 
 #[test]
