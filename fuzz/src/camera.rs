@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pinhole_link::{
     Frame,
-    jpeg::{self, check, repair},
+    jpeg::{self, Comments, check, repair},
     multipart::{Dialect, Framing, PartReader, PartWriter},
 };
 use pinhole_relay::ingest::from_url::{Answer, UrlStream};
@@ -15,9 +15,8 @@ use crate::in_pieces;
 /// A webcam's picture: what is put right is whole, and stays as it is when put
 /// right once more.
 pub fn jpeg(bytes: &[u8]) {
-    let given = Bytes::copy_from_slice(bytes);
-    let is_whole = check(&given).is_ok();
-    let Ok((repaired, picture)) = repair(&given) else {
+    let is_whole = check(bytes).is_ok();
+    let Ok((repaired, picture)) = repair(bytes, Comments::Drop) else {
         assert!(!is_whole, "a whole picture is refused");
         return;
     };
@@ -26,7 +25,7 @@ pub fn jpeg(bytes: &[u8]) {
         (checked.width, checked.height),
         (picture.width, picture.height)
     );
-    let (again, _) = repair(&repaired).unwrap();
+    let (again, _) = repair(&repaired, Comments::Drop).unwrap();
     assert_eq!(again, repaired, "repaired twice is not repaired once");
 }
 

@@ -93,9 +93,18 @@ pub fn huffman_tables(jpeg: &[u8]) -> usize {
 
 /// `jpeg` without its Huffman tables, as most webcams send it.
 pub fn without_huffman_tables(jpeg: &[u8]) -> Vec<u8> {
+    without(DHT, jpeg)
+}
+
+/// `jpeg` without its comments, as a box sends it on.
+pub fn without_comments(jpeg: &[u8]) -> Vec<u8> {
+    without(COM, jpeg)
+}
+
+fn without(marker: u8, jpeg: &[u8]) -> Vec<u8> {
     let mut stripped = Vec::with_capacity(jpeg.len());
     let mut kept = 0;
-    for segment in segments(jpeg).filter(|segment| segment.marker == DHT) {
+    for segment in segments(jpeg).filter(|segment| segment.marker == marker) {
         stripped.extend(&jpeg[kept..segment.range.start]);
         kept = segment.range.end;
     }
@@ -136,6 +145,10 @@ mod tests {
         let comment = b"\xFF\xFE\x00\x07hello";
         assert_eq!(commented, sample(&[APP0_SEGMENT, comment, TABLES]));
         assert_eq!(comments(&commented).collect::<Vec<_>>(), ["hello"]);
+        assert_eq!(
+            without_comments(&commented),
+            sample(&[APP0_SEGMENT, TABLES])
+        );
         let first = with_comment(&sample(&[TABLES]), "hello");
         assert_eq!(first, sample(&[comment, TABLES]));
     }

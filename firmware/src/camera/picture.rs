@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use pinhole_link::{
     MAX_JPEG_LEN,
-    jpeg::{self, JpegError},
+    jpeg::{self, Comments, JpegError},
 };
 
 use super::{
@@ -48,11 +48,11 @@ fn repaired(bytes: &[u8], setting: &Setting) -> Result<Bytes, Unfit> {
     if bytes.len() > MAX_JPEG_LEN {
         return Err(Unfit::TooLarge(bytes.len()));
     }
-    let (jpeg, picture) = jpeg::repair(&Bytes::copy_from_slice(bytes))?;
+    let (jpeg, picture) = jpeg::repair(bytes, Comments::Drop)?;
     if (picture.width, picture.height) != (setting.width, setting.height) {
         return Err(Unfit::OtherSize(picture.width, picture.height));
     }
-    Ok(jpeg)
+    Ok(jpeg.into_owned().into())
 }
 
 /// YUYV, two pixels in four bytes, to planes

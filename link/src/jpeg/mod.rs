@@ -2,13 +2,14 @@
 //!
 //! One undecodable part breaks a stream in Chromium for good, so both ends
 //! check every frame and drop what fails, without decoding it. Markers and
-//! segments are those of ITU-T T.81 annex B.
+//! segments are those of ITU-T T.81 annex B. One pass reads everything: each
+//! header once, and each byte of entropy-coded data once.
 
 mod huffman;
 mod repair;
 
 use memchr::memchr;
-pub use repair::repair;
+pub use repair::{Comments, repair};
 
 /// Start of image (T.81 table B.1).
 const SOI: u8 = 0xD8;
@@ -20,8 +21,12 @@ const SOS: u8 = 0xDA;
 const DHT: u8 = 0xC4;
 /// Application segment 0: JFIF's header, or `AVI1` from a webcam.
 const APP0: u8 = 0xE0;
+/// Application segment 14: Adobe's.
+const APP14: u8 = 0xEE;
 /// Application segment 15.
 const APP15: u8 = 0xEF;
+/// Comment.
+const COM: u8 = 0xFE;
 
 /// What a picture's segments say about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +35,17 @@ pub struct Picture {
     pub width: u16,
     /// Height in pixels.
     pub height: u16,
+}
+
+/// Where a picture's parts are, as the walk found them.
+struct Layout {
+    picture: Picture,
     /// Bytes from SOI to EOI, or to where the data breaks off; what follows
     /// them is padding.
     len: usize,
+    /// Where the last segment ends, or the last but the EOI: entropy-coded data
+    /// alone lies between this and `len`.
+    last_header: usize,
     /// Where the first SOS marker begins.
     first_scan: usize,
     /// Whether Huffman tables come before the first scan.
@@ -69,16 +82,16 @@ pub enum JpegError {
 /// # Errors
 /// See [`JpegError`].
 pub fn check(jpeg: &[u8]) -> Result<Picture, JpegError> {
-    let picture = walk(jpeg)?;
-    match picture.lacks_end {
+    let layout = walk(jpeg, |_| {})?;
+    match layout.lacks_end {
         true => Err(JpegError::NoEnd),
-        false => Ok(picture),
+        false => Ok(layout.picture),
     }
 }
 
 /// Walks the headers segment by segment, then runs over the entropy-coded data
-/// once, in search of the end.
-fn walk(jpeg: &[u8]) -> Result<Picture, JpegError> {
+/// once, in search of the end. `visit` sees each segment before the first scan.
+fn walk(jpeg: &[u8], mut visit: impl FnMut(&Segment<'_>)) -> Result<Layout, JpegError> {
     if !jpeg.starts_with(&[0xFF, SOI]) {
         return Err(JpegError::NoStart);
     }
@@ -86,6 +99,7 @@ fn walk(jpeg: &[u8]) -> Result<Picture, JpegError> {
     let mut has_huffman_tables = false;
     let mut first_scan = None;
     let mut position = 2;
+    let mut last_header = position;
     let (len, lacks_end) = loop {
         let segment = match Segment::at(jpeg, position) {
             Ok(segment) => segment,
@@ -93,9 +107,15 @@ fn walk(jpeg: &[u8]) -> Result<Picture, JpegError> {
             Err(JpegError::CutInHeaders) if first_scan.is_some() => break (position, true),
             Err(error) => return Err(error),
         };
+        if segment.marker == EOI {
+            break (segment.end, false);
+        }
+        if first_scan.is_none() && segment.marker != SOS {
+            visit(&segment);
+        }
         position = segment.end;
+        last_header = segment.end;
         match segment.marker {
-            EOI => break (segment.end, false),
             SOS => {
                 first_scan.get_or_insert(segment.start);
                 position = entropy_end(jpeg, segment.end);
@@ -111,10 +131,10 @@ fn walk(jpeg: &[u8]) -> Result<Picture, JpegError> {
         }
     };
     let (width, height) = size.ok_or(JpegError::FrameHeader)?;
-    Ok(Picture {
-        width,
-        height,
+    Ok(Layout {
+        picture: Picture { width, height },
         len,
+        last_header,
         first_scan: first_scan.ok_or(JpegError::NoScan)?,
         has_huffman_tables,
         lacks_end,
@@ -231,16 +251,17 @@ pub(crate) mod tests {
     #[test]
     fn a_whole_picture_is_measured() {
         let jpeg = sample(&[], true);
-        let picture = check(&jpeg).unwrap();
-        assert_eq!((picture.width, picture.height), (16, 8));
-        assert!(picture.has_huffman_tables);
-        assert_eq!(picture.len, jpeg.len());
+        let layout = walk(&jpeg, |_| {}).unwrap();
+        assert_eq!(check(&jpeg), Ok(layout.picture));
+        assert_eq!((layout.picture.width, layout.picture.height), (16, 8));
+        assert!(layout.has_huffman_tables && !layout.lacks_end);
+        assert_eq!(layout.len, jpeg.len());
     }
 
     #[test]
     fn what_is_no_picture_is_named() {
         let whole = sample(&[], true);
-        let scan = walk(&whole).unwrap().first_scan;
+        let scan = walk(&whole, |_| {}).unwrap().first_scan;
         assert_eq!(check(&[]), Err(JpegError::NoStart));
         assert_eq!(check(&[0; 5_000]), Err(JpegError::NoStart));
         assert_eq!(check(&[0xFF, SOI, 0xFF, EOI]), Err(JpegError::FrameHeader));
@@ -259,8 +280,8 @@ pub(crate) mod tests {
     proptest! {
         #[test]
         fn any_bytes_end_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-            let _ = walk(&bytes);
-            let _ = walk(&[&[0xFF, SOI, 0xFF][..], &bytes].concat());
+            let _ = check(&bytes);
+            let _ = check(&[&[0xFF, SOI, 0xFF][..], &bytes].concat());
         }
 
         #[test]
@@ -268,8 +289,9 @@ pub(crate) mod tests {
             let mut jpeg = sample(&[], true);
             let at = at % jpeg.len();
             jpeg[at] = byte;
-            if let Ok(picture) = check(&jpeg) {
-                assert!(picture.len <= jpeg.len());
+            if let Ok(layout) = walk(&jpeg, |_| {}) {
+                assert!(layout.first_scan < layout.last_header);
+                assert!(layout.last_header <= layout.len && layout.len <= jpeg.len());
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use pinhole_link::jpeg;
+use pinhole_link::jpeg::{self, Comments};
 
 use crate::fake_box::picture;
 
@@ -95,7 +95,8 @@ pub(crate) fn film_plainly(stream: &mut TcpStream) -> std::io::Result<()> {
 /// put in; nothing if it was changed otherwise.
 pub(crate) fn number_of(jpeg: &[u8]) -> Option<u64> {
     (1..10_000).find(|number| {
-        let (repaired, _) = jpeg::repair(&picture(*number, 20_000).into()).unwrap();
+        let picture = picture(*number, 20_000);
+        let (repaired, _) = jpeg::repair(&picture, Comments::Keep).unwrap();
         repaired == jpeg
     })
 }

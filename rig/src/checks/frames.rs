@@ -10,7 +10,7 @@ use super::{CheckError, broken};
 use crate::{
     jpeg,
     scene::{CameraBox, Scene},
-    stamp,
+    stamp::{self, Stamp},
     uvc::{Format, Size},
     viewer::Part,
     webcam::frame::Sensor,
@@ -63,8 +63,9 @@ impl fmt::Display for FrameFigures {
 
 /// Watches for `duration`: every frame is whole, of the same size as the others
 /// and in order, and none comes twice. One of the emulated webcam is byte for
-/// byte what the webcam sent, but for the Huffman tables where it sent none;
-/// one that the box had to encode shows the stamp that it was sent with.
+/// byte what the webcam sent, less its comment, and with Huffman tables where it
+/// sent none; one that the box had to encode shows the stamp that it was sent
+/// with.
 ///
 /// # Errors
 /// When that is not so, or fewer than two frames a second come.
@@ -77,9 +78,7 @@ pub fn frames_arrive_untouched(
         .ok_or_else(|| broken("a frame that says no size"))?;
     let source = Source::of(scene, size)?;
     let start = Instant::now();
-    let mut ages = Vec::new();
-    let mut missed = 0;
-    let mut previous = None;
+    let mut parts = Vec::new();
     while start.elapsed() < duration {
         let part = stream.next_part()?;
         if let Some(cause) = part.placeholder {
@@ -87,6 +86,14 @@ pub fn frames_arrive_untouched(
                 "a placeholder in place of a frame: {cause}"
             )));
         }
+        parts.push(part);
+    }
+    let watched = start.elapsed();
+    // Only now, for it takes longer than a frame may wait to be read.
+    let mut ages = Vec::new();
+    let mut missed = 0;
+    let mut previous = None;
+    for part in parts {
         let seen = jpeg::size(&part.jpeg);
         if seen != Some(size) {
             return Err(broken(format!("a frame of {seen:?} behind one of {size}")));
@@ -101,7 +108,6 @@ pub fn frames_arrive_untouched(
         previous = Some(sequence);
         ages.push(part.received.duration_since(time).unwrap_or_default());
     }
-    let watched = start.elapsed();
     let frames = ages.len();
     if (frames as u64) < 2 * duration.as_secs() {
         return Err(broken(format!("only {frames} frames in {watched:?}")));
@@ -151,12 +157,10 @@ impl Source {
     /// The source's count and time of a frame that is as the source made it.
     fn verify(&self, part: &Part) -> Result<(u64, SystemTime), CheckError> {
         let arrived = &part.jpeg;
+        let stamp = || stamp::read(arrived);
         let (sensor, arrived) = match self {
             Self::Pattern => return Ok((part.sequence, part.captured)),
-            Self::Encoded => {
-                let stamp = stamp::read(arrived)?;
-                return Ok((stamp.sequence().into(), stamp.time()));
-            }
+            Self::Encoded => return Ok(told(stamp()?)),
             Self::Passed(sensor) => (sensor, Cow::from(arrived)),
             Self::Completed(sensor) => match jpeg::huffman_tables(arrived) {
                 1 => (sensor, jpeg::without_huffman_tables(arrived).into()),
@@ -167,13 +171,19 @@ impl Source {
                 }
             },
         };
-        let stamp = stamp::read_comment(&arrived)?;
-        if sensor.frame(stamp.sequence(), stamp.time())? != *arrived {
+        let stamp = stamp()?;
+        let sent = sensor.frame(stamp.sequence(), stamp.time())?;
+        if jpeg::without_comments(&sent) != *arrived {
             return Err(broken(format!(
                 "frame {} is not what the webcam sent",
                 stamp.sequence()
             )));
         }
-        Ok((stamp.sequence().into(), stamp.time()))
+        Ok(told(stamp))
     }
+}
+
+/// The count and time that a stamp tells.
+fn told(stamp: Stamp) -> (u64, SystemTime) {
+    (stamp.sequence().into(), stamp.time())
 }

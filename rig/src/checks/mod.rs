@@ -171,7 +171,7 @@ pub fn replugged_webcam_resumes(scene: &mut Scene) -> Result<String, CheckError>
     let (resumed, _) = scene.wait_for_box("camera: first frame", mark)?;
     loop {
         let part = stream.next_picture()?;
-        if stamp::read_comment(&part.jpeg)?.time() > plugged_at {
+        if stamp::read(&part.jpeg)?.time() > plugged_at {
             break;
         }
     }
@@ -216,7 +216,7 @@ pub fn box_survives_power_cut(scene: &mut Scene) -> Result<String, CheckError> {
     // The relay may still hold a frame of before the cut.
     let plugged_at = SystemTime::now();
     let mut stream = scene.wait_for_picture()?;
-    while stamp::read_comment(&stream.next_picture()?.jpeg)?.time() < plugged_at {}
+    while stamp::read(&stream.next_picture()?.jpeg)?.time() < plugged_at {}
     let second = clock_at_boot(scene)?;
     if second <= first {
         return Err(broken(format!(

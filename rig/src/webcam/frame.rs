@@ -114,7 +114,7 @@ mod tests {
         let sent = sensor.frame(9, moment()).unwrap();
         let with_tables = frame(Format::Mjpg, SIZES[0], 9, moment()).unwrap();
         assert!(sent.len() < with_tables.len() - 400);
-        let (repaired, _) = checked::repair(&sent.into()).unwrap();
+        let (repaired, _) = checked::repair(&sent, checked::Comments::Drop).unwrap();
         assert_eq!(stamp::read(&repaired).unwrap().sequence(), 9);
     }
 }

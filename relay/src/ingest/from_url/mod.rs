@@ -8,6 +8,7 @@ mod login;
 mod parts;
 
 use std::{
+    borrow::Cow,
     io,
     time::{Duration, SystemTime},
 };
@@ -15,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use pinhole_link::{
     Frame, Timestamp,
-    jpeg::{self, JpegError},
+    jpeg::{self, Comments, JpegError},
 };
 use smol::io::{AsyncBufRead, AsyncWriteExt as _, BufReader};
 
@@ -122,8 +123,10 @@ impl<R: AsyncBufRead + Unpin> UrlStream<R> {
         let part = self.parts.next().await;
         let part = part.map_err(|error| error.silent(self.silence))?;
         let part = part.ok_or(UrlError::Ended)?;
-        let jpeg = match jpeg::repair(&Bytes::from(part.bytes)) {
-            Ok((jpeg, _)) => jpeg,
+        let bytes = Bytes::from(part.bytes);
+        let jpeg = match jpeg::repair(&bytes, Comments::Keep) {
+            Ok((Cow::Borrowed(whole), _)) => bytes.slice_ref(whole),
+            Ok((Cow::Owned(repaired), _)) => repaired.into(),
             Err(why) => return Ok(Err(why)),
         };
         self.sequence += 1;
