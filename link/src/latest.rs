@@ -1,11 +1,16 @@
 //! The slot between two stages: it holds the newest value and nothing else.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
 };
 
 use event_listener::Event;
+use slab::Slab;
 
 /// One writer's newest value, for any number of readers.
 ///
@@ -17,7 +22,6 @@ pub struct Latest<T> {
 
 struct Shared<T> {
     newest: Mutex<Newest<T>>,
-    published: Event,
     readers: AtomicUsize,
     readers_changed: Event,
 }
@@ -26,12 +30,16 @@ struct Newest<T> {
     value: Option<T>,
     /// How many values were published so far.
     count: u64,
+    /// A place for each reader, with what wakes it if it waits. A reader keeps
+    /// its place, since hundreds wait anew for each value.
+    waiting: Slab<Option<Waker>>,
 }
 
 /// One reader's place in a [`Latest`] slot. It counts as a reader until it is
 /// dropped.
 pub struct Reader<T> {
     slot: Latest<T>,
+    place: usize,
     seen: u64,
 }
 
@@ -52,8 +60,8 @@ impl<T: Clone> Latest<T> {
                 newest: Mutex::new(Newest {
                     value: None,
                     count: 0,
+                    waiting: Slab::new(),
                 }),
-                published: Event::new(),
                 readers: AtomicUsize::new(0),
                 readers_changed: Event::new(),
             }),
@@ -63,10 +71,14 @@ impl<T: Clone> Latest<T> {
     /// Puts `value` in the place of what was there and wakes all readers.
     pub fn publish(&self, value: T) {
         let mut newest = self.shared.lock();
-        newest.value = Some(value);
+        let old = newest.value.replace(value);
         newest.count += 1;
+        let waiting = newest.waiting.iter_mut();
+        let woken: Vec<_> = waiting.filter_map(|(_, waker)| waker.take()).collect();
+        // Whoever is woken takes the lock next.
         drop(newest);
-        self.shared.published.notify(usize::MAX);
+        drop(old);
+        woken.into_iter().for_each(Waker::wake);
     }
 
     /// Empties the slot: whoever joins later waits for a new value instead of
@@ -85,10 +97,11 @@ impl<T: Clone> Latest<T> {
     pub fn reader(&self) -> Reader<T> {
         self.shared.readers.fetch_add(1, Ordering::SeqCst);
         self.shared.readers_changed.notify(usize::MAX);
-        let newest = self.shared.lock();
+        let mut newest = self.shared.lock();
         let in_slot = u64::from(newest.value.is_some());
         Reader {
             slot: self.clone(),
+            place: newest.waiting.insert(None),
             seen: newest.count - in_slot,
         }
     }
@@ -139,31 +152,31 @@ impl<T: Clone> Reader<T> {
     /// Dropping the future loses nothing: a value counts as seen only once it
     /// was returned.
     pub async fn next(&mut self) -> Update<T> {
-        loop {
-            let published = self.slot.shared.published.listen();
-            if let Some(update) = self.take_unseen() {
-                return update;
-            }
-            published.await;
-        }
+        poll_fn(|context| self.poll_next(context)).await
     }
 
-    fn take_unseen(&mut self) -> Option<Update<T>> {
-        let newest = self.slot.shared.lock();
-        if newest.count == self.seen {
-            return None;
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Update<T>> {
+        let mut newest = self.slot.shared.lock();
+        if newest.count != self.seen
+            && let Some(value) = newest.value.clone()
+        {
+            let missed = newest.count - self.seen - 1;
+            self.seen = newest.count;
+            return Poll::Ready(Update { value, missed });
         }
-        let value = newest.value.clone()?;
-        let missed = newest.count - self.seen - 1;
-        let count = newest.count;
-        drop(newest);
-        self.seen = count;
-        Some(Update { value, missed })
+        match &mut newest.waiting[self.place] {
+            Some(waker) if waker.will_wake(context.waker()) => {}
+            waker => *waker = Some(context.waker().clone()),
+        }
+        Poll::Pending
     }
 }
 
 impl<T> Drop for Reader<T> {
     fn drop(&mut self) {
+        let waker = self.slot.shared.lock().waiting.remove(self.place);
+        // No longer under the lock.
+        drop(waker);
         self.slot.shared.readers.fetch_sub(1, Ordering::SeqCst);
         self.slot.shared.readers_changed.notify(usize::MAX);
     }

@@ -26,6 +26,7 @@
 mod camera_name;
 pub mod clock;
 pub mod controls;
+mod doorbell;
 pub mod enrolment;
 mod frame;
 pub mod http;
@@ -38,6 +39,7 @@ pub mod tunnel;
 pub mod tunnel_address;
 
 pub use camera_name::{CameraName, InvalidCameraName};
+pub use doorbell::Doorbell;
 pub use enrolment::Enrolment;
 pub use frame::Frame;
 pub use key::{InvalidKey, PrivateKey, PublicKey};

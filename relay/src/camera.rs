@@ -41,6 +41,7 @@ pub struct Camera {
     entry: CameraEntry,
     rule: Latest<Arc<Rule>>,
     frames: Latest<Frame>,
+    lulls: Latest<()>,
     watchers: Watchers,
     counters: Counters,
     box_status: Asked,
@@ -113,6 +114,7 @@ impl Camera {
             entry,
             rule: Latest::new(),
             frames: Latest::new(),
+            lulls: Latest::new(),
             watchers: Watchers::default(),
             counters: Counters::default(),
             box_status: Asked::default(),
@@ -149,6 +151,11 @@ impl Camera {
         &self.frames
     }
 
+    /// Tells again and again, for as long as pictures should come and do not.
+    pub(crate) fn lulls(&self) -> &Latest<()> {
+        &self.lulls
+    }
+
     /// Which pages have its stream open.
     pub fn watchers(&self) -> &Watchers {
         &self.watchers
@@ -182,6 +189,12 @@ impl Camera {
 
     pub(crate) fn is_streaming(&self) -> bool {
         self.lock().pull == Pull::Streaming
+    }
+
+    /// Whether no picture has come for so long.
+    pub(crate) fn is_silent_for(&self, time: Duration) -> bool {
+        let newest = self.lock().newest;
+        newest.is_none_or(|newest| newest.at.elapsed() >= time)
     }
 
     /// Whether there are viewers, and no pictures for them.

@@ -32,7 +32,7 @@ use crate::{
     complaint::Complaint,
     endpoints::{Endpoints, EndpointsFile},
     ingest::{self, Feed, Patience},
-    readmission,
+    lull, readmission,
     registry::{BoxEntry, REGISTRY_FILE, Registry, RegistryError, Source},
     state::StateDirectory,
 };
@@ -422,7 +422,10 @@ fn spawn_pull(
     feed: Feed,
     patience: Patience,
 ) -> Task<Infallible> {
-    executor.spawn(async move { ingest::run(&camera, &feed, patience).await })
+    executor.spawn(async move {
+        let pulling = ingest::run(&camera, &feed, patience);
+        pulling.or(lull::keep_telling(&camera)).await
+    })
 }
 
 fn version(state: &StateDirectory) -> Option<Version> {

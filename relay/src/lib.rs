@@ -6,8 +6,8 @@
 //! [`cameras`] keeps the set of cameras equal to the [`registry`], which
 //! [`enrol`] changes, and [`relay`] joins it all from start to end.
 //!
-//! It runs on one executor with a few threads. Every camera and every viewer
-//! has a task of its own, and they share nothing but the camera's slot.
+//! It runs on a few [`threads`]. Every camera and every viewer has a task of its
+//! own, and they share nothing but the camera's slot.
 
 pub mod access;
 pub mod box_status;
@@ -25,6 +25,7 @@ pub mod endpoints;
 pub mod enrol;
 pub mod ingest;
 pub mod limits;
+mod lull;
 pub mod metrics;
 pub mod network;
 mod open_files;
@@ -36,5 +37,6 @@ pub mod relay;
 mod service_manager;
 pub mod sockets;
 pub mod state;
+pub mod threads;
 pub mod viewers;
 pub mod watchers;

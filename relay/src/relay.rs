@@ -7,9 +7,7 @@ use std::{
     convert::Infallible,
     fmt, io,
     net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener},
-    num::NonZero,
     sync::Arc,
-    thread,
     time::{Duration, SystemTime},
 };
 
@@ -31,11 +29,9 @@ use crate::{
     service_manager,
     sockets::Sockets,
     state::{RunningError, StateDirectory, StateLock},
+    threads::Lanes,
     viewers::{Placeholders, Site, Viewers},
 };
-
-/// Least number of threads: a viewer's encryption must not hold up a pull.
-const MIN_THREADS: usize = 2;
 
 /// How long streams may take to end when the relay stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(1);
@@ -262,29 +258,15 @@ impl Relay {
     /// # Errors
     /// When the system has no threads to give.
     pub fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
-        let (running, ended) = smol::channel::bounded::<Infallible>(1);
-        let threads = thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = (0..threads.max(MIN_THREADS))
-            .map(|number| {
-                let (executor, ended) = (Arc::clone(&self.executor), ended.clone());
-                thread::Builder::new()
-                    .name(format!("relay-{number}"))
-                    .spawn(move || smol::block_on(executor.run(ended.recv())))
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(StartError::Thread)?;
-        smol::block_on(self.serve(stop));
-        drop(running);
-        for thread in threads {
-            if thread.join().is_err() {
-                warn!("a thread had panicked");
-            }
-        }
+        let lanes = Arc::<Lanes>::default();
+        let threads = lanes.start(&self.executor).map_err(StartError::Thread)?;
+        smol::block_on(self.serve(lanes, stop));
+        threads.stop();
         info!("stopped");
         Ok(())
     }
 
-    async fn serve(self, stop: impl Future<Output = ()>) {
+    async fn serve(self, lanes: Arc<Lanes>, stop: impl Future<Output = ()>) {
         let address = self.address();
         let plain_address = self.plain_address();
         let site = Arc::new(Site {
@@ -311,11 +293,8 @@ impl Relay {
             let serving = metrics.serve(Arc::clone(&site), executor);
             self.executor.spawn(serving)
         });
-        let mut viewers = self.executor.spawn(self.viewers.serve(
-            site,
-            Arc::clone(&self.executor),
-            stopped.clone(),
-        ));
+        let serving_viewers = self.viewers.serve(site, lanes, stopped.clone());
+        let mut viewers = self.executor.spawn(serving_viewers);
         let (cameras, state) = (Arc::clone(&self.cameras), self.state);
         let control = match Control::open(&state) {
             Ok(control) => {

@@ -12,7 +12,7 @@ use smol::{
 };
 
 use super::{Dialect, Framing, Part, PartWriter};
-use crate::{Frame, Reader};
+use crate::{Doorbell, Frame, Reader};
 
 /// Most that a client may send while it gets a stream, in bytes. It has nothing
 /// to say, and whatever it sends must be read to notice its end.
@@ -58,11 +58,17 @@ where
     S: AsyncRead + AsyncWrite + Drain + Unpin,
 {
     let mut unasked = 0;
+    let mut doorbell = Doorbell::default();
     connection.write_all(writer.opening()).await?;
     connection.flush().await?;
     loop {
         let next = async { Ok(source.next().await.map_or(Next::End, Next::Part)) };
-        let gone = async { closed(connection, &mut unasked).await.map(|()| Next::Gone) };
+        let gone = poll_fn(|context| {
+            let closed = doorbell.poll(context, |context| {
+                pin!(closed(connection, &mut unasked)).poll(context)
+            });
+            closed.map_ok(|()| Next::Gone)
+        });
         match next.or(gone).await? {
             Next::Part(part) => {
                 let pieces = writer.part(&part);

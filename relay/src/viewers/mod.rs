@@ -57,14 +57,14 @@ use std::{
 
 use rustls::ServerConfig;
 use smol::{
-    Async, Executor, Timer,
+    Async, Timer,
     channel::Receiver,
     future::{self, FutureExt as _},
 };
 
 use crate::{
     access::Gate, cameras::Cameras, certificate::Served, counters::SiteCounters, limits::Limits,
-    network::Network, open_files,
+    network::Network, open_files, threads::Lanes,
 };
 pub(crate) use camera_state::{state_in_words, state_word};
 use client::Trust;
@@ -138,14 +138,9 @@ impl Viewers {
     }
 
     /// Accepts and serves until `stopped` closes, and then until the last
-    /// connection has ended. Connections run on `executor`, each on its own:
-    /// none can hurt another.
-    pub async fn serve(
-        self,
-        site: Arc<Site>,
-        executor: Arc<Executor<'static>>,
-        stopped: Receiver<Infallible>,
-    ) {
+    /// connection has ended. Connections run on `lanes`, each on its own: none
+    /// can hurt another.
+    pub async fn serve(self, site: Arc<Site>, lanes: Arc<Lanes>, stopped: Receiver<Infallible>) {
         // Every connection holds a sender, so that the receiver closes with
         // the last of them.
         let (open, all_closed) = smol::channel::bounded::<Infallible>(1);
@@ -153,7 +148,7 @@ impl Viewers {
             places: Places::new(open_files::raise_limit(), &site.limits),
             trouble: Arc::new(Trouble::new(Arc::clone(&site.counters))),
             site,
-            executor,
+            lanes,
             open,
             stopped,
         };
@@ -174,7 +169,7 @@ struct Entrance {
     site: Arc<Site>,
     places: Arc<Places>,
     trouble: Arc<Trouble>,
-    executor: Arc<Executor<'static>>,
+    lanes: Arc<Lanes>,
     open: smol::channel::Sender<Infallible>,
     stopped: Receiver<Infallible>,
 }
@@ -230,7 +225,7 @@ impl Entrance {
                     self.open.clone(),
                 ),
             };
-            self.executor.spawn(viewer.serve(arrival)).detach();
+            self.lanes.run(viewer.serve(arrival));
         }
     }
 }

@@ -88,10 +88,9 @@ impl OpenStream {
             return Ok(());
         }
         let void = access::until_void(pass, camera);
-        let mut source = Until {
-            view: View::new(camera, site, query),
-            ended: pin!(camera.removed().or(void).or(stop)),
-        };
+        let view = View::new(camera, site, query);
+        let ended = pin!(camera.removed().or(void).or(stop));
+        let mut source = Until::new(view, ended);
         let writer = PartWriter::new(query.framing, query.dialect);
         multipart::send(stream, writer, &mut source).await
     }

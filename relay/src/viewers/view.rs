@@ -2,14 +2,14 @@
 //! that tells what is missing.
 
 use std::{
-    future::{Future, pending},
-    pin::Pin,
+    future::{Future, pending, poll_fn},
+    pin::{Pin, pin},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use pinhole_link::{
-    Frame, Reader,
+    Doorbell, Frame, Reader,
     multipart::{Dialect, Part, Source},
 };
 use smol::{Timer, future::FutureExt as _};
@@ -23,14 +23,12 @@ use super::{
 };
 use crate::{
     camera::{Camera, Health, Pull},
+    lull::TICK,
     watchers::{Viewing, Watch},
 };
 
-/// How often a viewer that gets no pictures is looked after.
-const TICK: Duration = Duration::from_millis(250);
-
 /// How long a stream may take to start or to be resumed before a placeholder is
-/// shown. The first one is to come within a second, so this is three ticks.
+/// shown. The first one is to come within a second, so this is a tick less.
 const START_PATIENCE: Duration = Duration::from_millis(700);
 
 /// How long a placeholder stands, less a tick: Home Assistant gives up on 10 s
@@ -56,8 +54,12 @@ pub(super) struct View<'camera> {
     frames: Reader<Frame>,
     watch: Watch<'camera>,
     interval: Option<Duration>,
-    repeats: bool,
-    tick: Timer,
+    /// When a viewer is looked after to whom pictures are sent again.
+    tick: Option<Timer>,
+    /// When all viewers are.
+    lulls: Reader<()>,
+    /// Rings for what comes seldom: all but pictures.
+    doorbell: Doorbell,
     /// When the next picture may go, where a rate was asked for.
     due: Instant,
     /// When the camera's last picture went, or the stream was opened.
@@ -74,9 +76,10 @@ pub(super) struct View<'camera> {
 
 /// A view that ends.
 pub(super) struct Until<'view, 'camera, E> {
-    pub(super) view: View<'camera>,
+    view: View<'camera>,
     /// What its end waits for.
-    pub(super) ended: Pin<&'view mut E>,
+    ended: Pin<&'view mut E>,
+    doorbell: Doorbell,
 }
 
 /// What a viewer waits for.
@@ -102,8 +105,9 @@ impl<'camera> View<'camera> {
             frames: camera.frames().reader(),
             watch: camera.watchers().watch(viewing),
             interval: query.interval,
-            repeats: query.repeats,
-            tick: Timer::after(TICK),
+            tick: query.repeats.then(|| Timer::after(TICK)),
+            lulls: camera.lulls().reader(),
+            doorbell: Doorbell::default(),
             due: now,
             last_live: now,
             last_sent: now,
@@ -125,7 +129,9 @@ impl<'camera> View<'camera> {
                     self.asking = None;
                 }
                 Event::Tick => {
-                    self.tick.set_at(self.next_look());
+                    if let Some(tick) = &mut self.tick {
+                        tick.set_after(TICK);
+                    }
                     let health = self.camera.health();
                     if self.is_missed(&health) {
                         self.ask_box(&health);
@@ -160,11 +166,22 @@ impl<'camera> View<'camera> {
                 None => pending().await,
             }
         };
-        let tick = async {
-            (&mut self.tick).await;
+        let lull = async {
+            self.lulls.next().await;
             Event::Tick
         };
-        live.or(told).or(tick).await
+        let tick = async {
+            match &mut self.tick {
+                Some(tick) => tick.await,
+                None => pending().await,
+            };
+            Event::Tick
+        };
+        let mut seldom = pin!(told.or(lull).or(tick));
+        let doorbell = &mut self.doorbell;
+        let seldom =
+            poll_fn(|context| doorbell.poll(context, |context| seldom.as_mut().poll(context)));
+        live.or(seldom).await
     }
 
     fn live(&mut self, frame: Frame) -> Part {
@@ -180,18 +197,8 @@ impl<'camera> View<'camera> {
 
     fn new_part(&mut self, part: Part) -> Part {
         self.repeated = false;
-        self.last = self.repeats.then(|| part.clone());
+        self.last = self.tick.is_some().then(|| part.clone());
         part
-    }
-
-    /// When to look after this viewer again. As long as pictures come there is
-    /// nothing to be done, and for hundreds of viewers each look is a cost.
-    fn next_look(&self) -> Instant {
-        let soon = Instant::now() + TICK;
-        match self.repeats {
-            true => soon,
-            false => soon.max(self.last_live + START_PATIENCE - TICK),
-        }
     }
 
     /// Whether pictures should come and do not.
@@ -280,12 +287,24 @@ impl<'camera> View<'camera> {
     }
 }
 
+impl<'view, 'camera, E: Future<Output = ()>> Until<'view, 'camera, E> {
+    /// `view`, until `ended` resolves.
+    pub(super) fn new(view: View<'camera>, ended: Pin<&'view mut E>) -> Self {
+        Self {
+            view,
+            ended,
+            doorbell: Doorbell::default(),
+        }
+    }
+}
+
 impl<E: Future<Output = ()> + Send> Source for Until<'_, '_, E> {
     async fn next(&mut self) -> Option<Part> {
-        let ended = async {
-            self.ended.as_mut().await;
-            None
-        };
+        let ended = poll_fn(|context| {
+            let ended = &mut self.ended;
+            let ended = (self.doorbell).poll(context, |context| ended.as_mut().poll(context));
+            ended.map(|()| None)
+        });
         let part = async {
             let part = self.view.part().await;
             // Nobody looks at the question while the part leaves, which may take
