@@ -30,6 +30,10 @@ const MAX_PAUSE: Duration = Duration::from_secs(8);
 /// one frame, and some take several to start.
 const FRAME_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a webcam must have delivered for its next fault to be a new one: some
+/// send a picture or two each time that they are opened, and no more.
+const SETTLED: Duration = Duration::from_secs(10);
+
 /// Largest gap in the driver's count that is taken for lost frames; a larger
 /// one is a count that began anew.
 const MAX_GAP: u32 = 1000;
@@ -51,8 +55,8 @@ pub(super) fn run(
         let nodes = device::nodes();
         let Err(error) = session(&settings, &aim, controls, &mut outlet, &mut notice);
         let was_live = outlet.is_live();
-        outlet.interrupted(error.state());
-        notice.tell(&error);
+        let is_told = notice.tell(&error);
+        outlet.interrupted(error.state(), is_told);
         let changed = pause_unless_changed(pause, &nodes);
         pause = match was_live || changed {
             true => GLANCE,
@@ -89,7 +93,8 @@ fn session(
     let mut stream = Stream::start(&webcam.device).map_err(failed)?;
     let mut pace = Pace::new(settings.frames_per_second);
     let mut last = None;
-    let mut last_fit = Instant::now();
+    let started = Instant::now();
+    let mut last_fit = started;
     loop {
         let delivery = stream.next(FRAME_PATIENCE).map_err(failed)?;
         if last.is_some_and(|last| is_late(delivery.sequence, last)) {
@@ -109,8 +114,10 @@ fn session(
         ) {
             Ok(jpeg) => {
                 outlet.publish(jpeg, delivery.captured, sequence, &webcam.in_use);
-                notice.clear();
                 last_fit = Instant::now();
+                if started.elapsed() > SETTLED {
+                    notice.clear();
+                }
             }
             Err(unfit) => {
                 outlet.dropped(&unfit);

@@ -203,7 +203,7 @@ async fn tunnel(enrolment: &Enrolment, choice: Choice) -> (Tunnel, Listener) {
                 )),
             },
             Err(fault) => notice.tell(fault),
-        }
+        };
         Timer::after(RETRY).await;
     }
 }

@@ -18,19 +18,22 @@ pub(super) struct Notice {
 }
 
 impl Notice {
-    /// Writes `fault` to the log, unless that was done shortly before.
-    pub(super) fn tell(&mut self, fault: impl ToString) {
+    /// Writes `fault` to the log, unless that was done shortly before; returns
+    /// whether it did.
+    pub(super) fn tell(&mut self, fault: impl ToString) -> bool {
         let fault = fault.to_string();
-        self.tell_of(&fault, &fault);
+        self.tell_of(&fault, &fault)
     }
 
     /// The same for a `cause` whose text varies.
-    pub(super) fn tell_of(&mut self, cause: &str, fault: impl Display) {
+    pub(super) fn tell_of(&mut self, cause: &str, fault: impl Display) -> bool {
         let now = Instant::now();
-        if self.is_due(cause, now) {
+        let is_due = self.is_due(cause, now);
+        if is_due {
             warn!("{fault}");
             self.told = Some((cause.to_owned(), now));
         }
+        is_due
     }
 
     /// Writes several `faults` to the log, each in a line of its own, unless

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use pinhole_link::{Frame, Latest};
 use tracing::info;
 
-use super::status::{InUse, State, Status};
+use super::{
+    notice::Notice,
+    status::{InUse, State, Status},
+};
 
 /// The slot that the server reads from, together with the status that tells
 /// what goes into it. It numbers the pictures.
@@ -15,6 +18,10 @@ pub(super) struct Outlet {
     status: Status,
     /// What delivers now; nothing until its first picture.
     in_use: Option<InUse>,
+    /// Whether the log has what is in use: it has not where a fault comes and
+    /// goes, which is told once a minute.
+    is_told: bool,
+    unfit: Notice,
     sequence: u64,
 }
 
@@ -25,6 +32,8 @@ impl Outlet {
             frames,
             status,
             in_use: None,
+            is_told: false,
+            unfit: Notice::default(),
             sequence: 0,
         }
     }
@@ -41,9 +50,13 @@ impl Outlet {
         self.status.lost(count);
     }
 
-    /// Counts one captured picture that is unfit to be sent.
+    /// Counts one captured picture that is unfit to be sent, and tells of it in
+    /// the log, once a minute at most.
     pub(super) fn dropped(&mut self, reason: impl ToString) {
-        self.status.dropped(reason.to_string());
+        let reason = reason.to_string();
+        let fault = format_args!("pictures that cannot be shown are left out: {reason}");
+        self.unfit.tell_of("left out", fault);
+        self.status.dropped(reason);
     }
 
     /// Puts the picture number `sequence` into the slot. The first one of a
@@ -57,7 +70,10 @@ impl Outlet {
     ) {
         self.frames.publish(Frame::new(jpeg, captured, sequence));
         if self.in_use.as_ref() != Some(source) {
-            info!("first frame: {source}");
+            if !self.is_told {
+                info!("first frame: {source}");
+                self.is_told = true;
+            }
             self.status.live(source.clone());
             self.in_use = Some(source.clone());
         }
@@ -69,9 +85,11 @@ impl Outlet {
     }
 
     /// Empties the slot, because nothing will come for a while; `state` says
-    /// why.
-    pub(super) fn interrupted(&mut self, state: State) {
+    /// why, and `is_told` whether the log does: if so, it says too when there
+    /// are pictures again.
+    pub(super) fn interrupted(&mut self, state: State, is_told: bool) {
         self.in_use = None;
+        self.is_told &= !is_told;
         self.frames.clear();
         self.status.interrupted(state);
     }
@@ -100,7 +118,7 @@ mod tests {
         assert_eq!(frames.newest().unwrap().sequence(), 1);
         assert_eq!(status.state(), State::Live);
         assert!(outlet.is_live());
-        outlet.interrupted(State::NoWebcam);
+        outlet.interrupted(State::NoWebcam, true);
         assert!(!outlet.is_live());
         assert!(frames.newest().is_none());
         assert_eq!(status.state(), State::NoWebcam);
