@@ -29,6 +29,7 @@ mod lull;
 pub mod metrics;
 pub mod network;
 mod open_files;
+mod places;
 pub mod qr_code;
 mod readmission;
 pub mod redirect;

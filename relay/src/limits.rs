@@ -34,6 +34,9 @@ pub struct Limits {
     pub cameras: usize,
 }
 
+/// Open files that are not viewers': the pulls', the tunnel's, the state's.
+const RESERVED_FILES: u64 = 128;
+
 /// Which limit was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
@@ -49,17 +52,29 @@ pub enum Limit {
     ConnectionsPerAddress,
     /// [`Limits::viewers_per_camera`].
     ViewersPerCamera,
+    /// [`Limits::cameras`].
+    Cameras,
+}
+
+impl Limits {
+    /// The connections that a process has which may have `open_files` open.
+    pub(crate) fn connections_with(&self, open_files: u64) -> usize {
+        let files = open_files.saturating_sub(RESERVED_FILES);
+        let files = usize::try_from(files).unwrap_or(usize::MAX);
+        self.connections.min(files).max(1)
+    }
 }
 
 impl Limit {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::HeadBytes,
         Self::HeadTime,
         Self::HandshakeTime,
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::ViewersPerCamera,
+        Self::Cameras,
     ];
 
     /// Its key in the configuration file.
@@ -71,6 +86,7 @@ impl Limit {
             Self::Connections => "connections",
             Self::ConnectionsPerAddress => "connections_per_address",
             Self::ViewersPerCamera => "viewers_per_camera",
+            Self::Cameras => "cameras",
         }
     }
 }
@@ -86,5 +102,18 @@ impl Default for Limits {
             viewers_per_camera: 1000,
             cameras: 1000,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn viewers_leave_files_for_the_rest() {
+        let limits = Limits::default();
+        assert_eq!(limits.connections_with(u64::MAX), limits.connections);
+        assert_eq!(limits.connections_with(RESERVED_FILES + 2), 2);
+        assert_eq!(limits.connections_with(0), 1);
     }
 }

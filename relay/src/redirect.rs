@@ -2,11 +2,11 @@
 //!
 //! A small server of its own, so that nothing on it can get in the way of the
 //! viewers: one request a connection, a few seconds for it, and a bounded
-//! number of connections.
+//! number of connections, in all and from one address.
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::Arc,
     time::Duration,
 };
@@ -16,8 +16,7 @@ use pinhole_link::http::{Connection, Method, Request, Response, StatusCode};
 use smol::{
     Async, Executor, Timer,
     future::{self, FutureExt as _},
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    lock::Semaphore,
+    io::AsyncReadExt as _,
 };
 use tracing::debug;
 
@@ -25,6 +24,7 @@ use crate::{
     certificate::{Leaf, Served, Source},
     complaint::Complaint,
     configuration::OptionalAddress,
+    places::{NoPlace, Places},
 };
 
 /// The port that browsers try first.
@@ -35,6 +35,9 @@ const HTTPS_PORT: u16 = 443;
 
 /// Most connections at a time.
 const MAX_CONNECTIONS: usize = 256;
+
+/// Most of them from one address: an IPv4 address, or an IPv6 /64.
+const MAX_PER_ADDRESS: usize = 32;
 
 /// How long a connection may last.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -118,8 +121,8 @@ impl Redirect {
 
     /// Answers until dropped. Connections run on `executor`.
     pub(crate) async fn serve(self, executor: Arc<Executor<'static>>) {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let (cannot_accept, all_taken) = <[Complaint; 2]>::default().into();
+        let places = Places::new(MAX_CONNECTIONS, MAX_PER_ADDRESS);
+        let (cannot_accept, all_taken, too_many_of_one) = <[Complaint; 3]>::default().into();
         loop {
             let (stream, peer) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
@@ -131,11 +134,16 @@ impl Redirect {
                     continue;
                 }
             };
-            let Some(place) = places.try_acquire_arc() else {
-                all_taken.tell(format_args!(
-                    "redirect: {MAX_CONNECTIONS} connections are open, and more are turned away"
-                ));
-                continue;
+            let place = match places.for_connection(peer.ip().to_canonical()) {
+                Ok(place) => place,
+                Err(no_place) => {
+                    let complaint = match no_place {
+                        NoPlace::Total(_) => &all_taken,
+                        NoPlace::Network(..) => &too_many_of_one,
+                    };
+                    complaint.tell(format_args!("redirect: {no_place}"));
+                    continue;
+                }
             };
             let target = Arc::clone(&self.target);
             let answered = async move {
@@ -168,7 +176,7 @@ async fn answer(stream: Async<TcpStream>, target: &Target) -> io::Result<()> {
     // What else was sent is read, since an unread byte would turn the end into a
     // reset and lose the answer.
     let mut stream = connection.into_stream();
-    stream.get_mut().close().await?;
+    stream.get_ref().get_ref().shutdown(Shutdown::Write)?;
     while stream.read(&mut [0; 256]).await? > 0 {
         future::yield_now().await;
     }

@@ -2,10 +2,10 @@
 
 use std::{
     io::{self, IoSlice},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     os::fd::AsFd as _,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -156,9 +156,13 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
+        let this = self.get_mut();
+        ready!(match this {
             Self::Tls(stream) => Pin::new(stream).poll_close(context),
             Self::Plain(stream) => Pin::new(stream).poll_close(context),
-        }
+        })?;
+        // `Async` closes nothing, it flushes. A client that waits for the end
+        // would wait until the socket is dropped.
+        Poll::Ready(this.socket().get_ref().shutdown(Shutdown::Write))
     }
 }

@@ -35,7 +35,6 @@ mod cors;
 mod listener;
 mod pages;
 mod placeholder;
-mod places;
 mod query;
 mod routes;
 mod snapshot;
@@ -64,13 +63,12 @@ use smol::{
 
 use crate::{
     access::Gate, cameras::Cameras, certificate::Served, counters::SiteCounters, limits::Limits,
-    network::Network, open_files, threads::Lanes,
+    network::Network, open_files, places::Places, threads::Lanes,
 };
 pub(crate) use camera_state::{state_in_words, state_word};
 use client::Trust;
 use listener::Listener;
 pub use placeholder::Placeholders;
-use places::Places;
 use trouble::Trouble;
 use viewer::{Arrival, Viewer};
 
@@ -144,8 +142,9 @@ impl Viewers {
         // Every connection holds a sender, so that the receiver closes with
         // the last of them.
         let (open, all_closed) = smol::channel::bounded::<Infallible>(1);
+        let connections = site.limits.connections_with(open_files::raise_limit());
         let entrance = Entrance {
-            places: Places::new(open_files::raise_limit(), &site.limits),
+            places: Places::new(connections, site.limits.connections_per_address),
             trouble: Arc::new(Trouble::new(Arc::clone(&site.counters))),
             site,
             lanes,

@@ -14,14 +14,13 @@ use super::{
     assets::{self, Asset},
     camera_state::state_in_words,
     cors, pages,
-    places::NoPlace,
     query::StreamQuery,
     snapshot,
     status::{Status, Statuses},
     stream::{Full, Wanted},
     wall::Wall,
 };
-use crate::{box_status::BoxStatus, camera::Camera, watchers::PageId};
+use crate::{box_status::BoxStatus, camera::Camera, places::NoPlace, watchers::PageId};
 
 /// The pages load nothing from elsewhere and run no inline script.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; img-src 'self'; \

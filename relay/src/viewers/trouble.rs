@@ -6,8 +6,7 @@ use std::{io, net::IpAddr, sync::Arc, time::Duration};
 use pinhole_link::{CameraName, http::HeadError};
 use tracing::debug;
 
-use super::places::NoPlace;
-use crate::{complaint::Complaint, counters::SiteCounters, limits::Limit};
+use crate::{complaint::Complaint, counters::SiteCounters, limits::Limit, places::NoPlace};
 
 /// The kinds of trouble with viewers.
 #[derive(Debug)]

@@ -17,12 +17,14 @@ use super::{
     client::Trust,
     closed,
     connection::{self, ClientStream},
-    places::{Place, Places},
     routes::{self, Answer},
     stream,
     trouble::Trouble,
 };
-use crate::counters::OpenConnection;
+use crate::{
+    counters::OpenConnection,
+    places::{Place, Places},
+};
 
 /// How long a closing connection may take to say so.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(1);

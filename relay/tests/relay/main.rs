@@ -33,9 +33,16 @@ mod viewer;
 mod watching;
 
 use std::{
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     thread,
     time::{Duration, Instant},
 };
+
+use socket2::{Domain, Socket, Type};
 
 /// How long anything may take that is expected to happen.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,4 +54,21 @@ fn eventually(what: &str, condition: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "never: {what}");
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Something that is not yet so, and what makes it so.
+fn flag() -> (impl Fn() -> bool, impl Fn()) {
+    let flag = Arc::new(AtomicBool::new(false));
+    let set = Arc::clone(&flag);
+    (move || flag.load(SeqCst), move || set.store(true, SeqCst))
+}
+
+/// A connection to `port` of this machine from one of its many addresses
+/// (127.0.0.0/8): for the relay, another client than those from others.
+fn connect_from(source: [u8; 4], port: u16) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+    let relay = SocketAddr::from(([127, 0, 0, 1], port));
+    socket.connect(&relay.into()).unwrap();
+    socket.into()
 }

@@ -3,10 +3,12 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
+    thread,
+    time::Duration,
 };
 
 use crate::{
-    PATIENCE,
+    PATIENCE, connect_from,
     program::{RunningRelay, State, free_udp_port},
 };
 
@@ -83,6 +85,46 @@ fn plain_http_leads_to_the_same_place_over_https() {
 }
 
 #[test]
+fn an_answer_ends_before_the_connection_is_cut() {
+    let state = State::new();
+    let port = free_udp_port();
+    state.enrol("porch", port);
+    let mut relay = RunningRelay::start_with(
+        &state,
+        port,
+        &[
+            &["--self-signed", "--listen", "127.0.0.1:0"][..],
+            &["--plain-listen", "127.0.0.1:0"],
+            &["--redirect-listen", "127.0.0.1:0"],
+        ]
+        .concat(),
+    );
+    let mut port_of = |line: &str| -> u16 {
+        let line = relay.wait_for(line);
+        let (_, port) = line
+            .trim_end_matches(|c: char| !c.is_ascii_digit())
+            .rsplit_once(':')
+            .unwrap();
+        port.parse().unwrap()
+    };
+    let redirect = port_of("redirect: http://127.0.0.1:");
+    let plain = port_of("viewers: plain HTTP for a reverse proxy");
+    for port in [redirect, plain] {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n";
+        stream.write_all(request).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1."), "{answer}");
+        // The relay reads on: nothing resets what was answered.
+        stream.write_all(b"x").unwrap();
+        thread::sleep(Duration::from_millis(50));
+        stream.write_all(b"x").unwrap();
+    }
+}
+
+#[test]
 fn silent_clients_do_not_pile_up() {
     let state = State::new();
     let port = free_udp_port();
@@ -102,9 +144,15 @@ fn silent_clients_do_not_pile_up() {
     let (_, redirect) = line.split_once("127.0.0.1:").unwrap();
     let redirect: u16 = redirect.split_once('/').unwrap().0.parse().unwrap();
     relay.ready();
-    let silent: Vec<_> = (0..300)
-        .map(|_| TcpStream::connect(("127.0.0.1", redirect)).unwrap())
-        .collect();
+    let silent = |from: &'static [u8]| {
+        let connections = from.iter().flat_map(|host| [host; 40]);
+        connections.map(|host| connect_from([127, 0, 0, *host], redirect))
+    };
+    let of_one: Vec<_> = silent(&[2]).collect();
+    relay.wait_for("redirect: 127.0.0.2 has 32 connections open");
+    let request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    assert!(told(redirect, request).starts_with("HTTP/1.1 301 "));
+    let silent: Vec<_> = silent(&[3, 4, 5, 6, 7, 8, 9, 10]).chain(of_one).collect();
     relay.wait_for("redirect: 256 connections are open, and more are turned away");
     for mut stream in silent {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -115,6 +163,6 @@ fn silent_clients_do_not_pile_up() {
             "{read:?}"
         );
     }
-    let answer = told(redirect, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let answer = told(redirect, request);
     assert!(answer.starts_with("HTTP/1.1 301 "), "{answer}");
 }

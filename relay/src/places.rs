@@ -6,14 +6,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{limits::Limits, network};
+use crate::network;
 
-/// Open files that are not viewers': the pulls', the tunnel's, the state's.
-const RESERVE: u64 = 128;
-
-/// The places for viewers.
+/// The places for one kind of clients.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(crate) struct Places {
     total: usize,
     per_network: usize,
     taken: Mutex<Taken>,
@@ -28,7 +25,7 @@ struct Taken {
 
 /// A place, until dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     places: Arc<Places>,
     /// Whether it is one of all connections.
     of_total: bool,
@@ -37,7 +34,7 @@ pub(super) struct Place {
 
 /// Why there is no place.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NoPlace {
+pub(crate) enum NoPlace {
     /// All are taken.
     #[error("{0} connections are open, and more are turned away")]
     Total(usize),
@@ -47,29 +44,27 @@ pub(super) enum NoPlace {
 }
 
 impl Places {
-    /// As many as `limits` say, and as a process has that may have
-    /// `open_files` open.
-    pub(super) fn new(open_files: u64, limits: &Limits) -> Arc<Self> {
-        let files = usize::try_from(open_files.saturating_sub(RESERVE)).unwrap_or(usize::MAX);
+    /// As many as `total`, and for one address `per_network`.
+    pub(crate) fn new(total: usize, per_network: usize) -> Arc<Self> {
         Arc::new(Self {
-            total: limits.connections.min(files).max(1),
-            per_network: limits.connections_per_address,
+            total,
+            per_network,
             taken: Mutex::default(),
         })
     }
 
     /// A place for a connection from `address`.
-    pub(super) fn for_connection(self: &Arc<Self>, address: IpAddr) -> Result<Place, NoPlace> {
+    pub(crate) fn for_connection(self: &Arc<Self>, address: IpAddr) -> Result<Place, NoPlace> {
         self.take(true, Some(network::of_client(address)))
     }
 
     /// A place for a connection from a proxy, whatever its address has.
-    pub(super) fn for_proxy(self: &Arc<Self>) -> Result<Place, NoPlace> {
+    pub(crate) fn for_proxy(self: &Arc<Self>) -> Result<Place, NoPlace> {
         self.take(true, None)
     }
 
     /// A place for a request from `address` that came through a proxy.
-    pub(super) fn for_request(self: &Arc<Self>, address: IpAddr) -> Result<Place, NoPlace> {
+    pub(crate) fn for_request(self: &Arc<Self>, address: IpAddr) -> Result<Place, NoPlace> {
         self.take(false, Some(network::of_client(address)))
     }
 
@@ -123,8 +118,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn places(open_files: u64) -> Arc<Places> {
-        Places::new(open_files, &Limits::default())
+    fn places(total: usize) -> Arc<Places> {
+        Places::new(total, 64)
     }
 
     #[test]
@@ -160,19 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn the_total_leaves_files_for_the_rest() {
-        let places = places(RESERVE + 2);
+    fn there_are_so_many_and_no_more() {
+        let places = places(2);
         let _first = places.for_connection(address("192.0.2.1")).unwrap();
         let second = places.for_connection(address("192.0.2.2")).unwrap();
         let refused = places.for_connection(address("192.0.2.3")).unwrap_err();
         assert_eq!(refused, NoPlace::Total(2));
         drop(second);
         assert!(places.for_connection(address("192.0.2.3")).is_ok());
-        assert_eq!(
-            Places::new(u64::MAX, &Limits::default()).total,
-            Limits::default().connections
-        );
-        assert_eq!(Places::new(0, &Limits::default()).total, 1);
     }
 
     #[test]
