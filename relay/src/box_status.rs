@@ -20,10 +20,10 @@ use smol::{
     Timer,
     future::FutureExt as _,
     io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    lock::{Mutex, MutexGuard},
+    lock::Mutex,
 };
 
-use crate::{camera::Camera, ingest, registry::BoxEntry};
+use crate::{ingest, registry::BoxEntry};
 
 /// What the relay asks of a box. HTTP/1.0, because its answer's body is simply
 /// what follows until the connection ends.
@@ -142,31 +142,18 @@ impl Asked {
         Some((at.elapsed(), answer.clone().ok()?))
     }
 
-    /// The last answer, once nobody else asks. Whoever does may be left waiting
-    /// for a client that reads nothing, so this is not waited for without end.
-    async fn lock(&self) -> Result<MutexGuard<'_, Option<Answer>>, BoxStatusError> {
-        let locked = async { Ok(self.0.lock().await) };
-        let too_late = async {
-            Timer::after(PATIENCE).await;
-            Err(BoxStatusError::TimedOut)
-        };
-        locked.or(too_late).await
-    }
-
-    /// What `camera`'s box says now.
+    /// What the box says now. To be run as a task of its own, which nobody holds
+    /// up: others wait for its answer.
     ///
     /// # Errors
     /// See [`BoxStatusError`].
-    pub async fn now(
+    pub(crate) async fn now(
         &self,
-        camera: &Camera,
-        tunnel: Option<&Tunnel>,
+        entry: &BoxEntry,
+        tunnel: &Tunnel,
     ) -> Result<BoxStatus, BoxStatusError> {
-        let (Some(entry), Some(tunnel)) = (camera.source().as_box(), tunnel) else {
-            return Err(BoxStatusError::NoBox);
-        };
         // Whoever waits here for another's question gets its answer.
-        let mut last = self.lock().await?;
+        let mut last = self.0.lock().await;
         if let Some((at, answer)) = &*last
             && at.elapsed() < MAX_AGE
         {
@@ -216,18 +203,5 @@ mod tests {
             !told.contains("MyHome") && !told.contains("serial"),
             "{told}"
         );
-    }
-
-    #[test]
-    fn nobody_waits_for_ever_for_anothers_question() {
-        let asked = Asked::default();
-        smol::block_on(async {
-            let _left_waiting = asked.lock().await.unwrap();
-            let waited = asked.lock().or(async {
-                Timer::after(4 * PATIENCE).await;
-                panic!("it still waits");
-            });
-            assert!(matches!(waited.await, Err(BoxStatusError::TimedOut)));
-        });
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     cameras::{ApplyError, Cameras, TunnelPlan},
     certificate::{self, Certificate, CertificateError},
     control::Control,
+    counters::SiteCounters,
     ingest::Patience,
     limits::Limits,
     metrics::Metrics,
@@ -146,6 +147,7 @@ pub struct Relay {
     metrics: Option<Metrics>,
     redirect: Option<Redirect>,
     limits: Limits,
+    counters: Arc<SiteCounters>,
     allowed_origins: Vec<String>,
     trusted_proxies: Vec<Network>,
     gate: Gate,
@@ -212,11 +214,13 @@ impl Relay {
             listen: settings.tunnel_listen,
             choice: settings.tunnel,
         };
+        let counters = Arc::default();
         let cameras = Cameras::new(
             &executor,
             tunnel,
             settings.patience,
             settings.limits.cameras,
+            &counters,
             &settings.state,
         );
         let cameras = Arc::new(cameras);
@@ -230,6 +234,7 @@ impl Relay {
             metrics,
             redirect,
             limits: settings.limits,
+            counters,
             allowed_origins: settings.allowed_origins,
             trusted_proxies: settings.trusted_proxies,
             gate: Gate::new().map_err(RegistryError::from)?,
@@ -274,7 +279,7 @@ impl Relay {
             certificate: self.certificate.served(),
             started: SystemTime::now(),
             limits: self.limits,
-            counters: Arc::default(),
+            counters: self.counters,
             allowed_origins: self.allowed_origins,
             trusted_proxies: self.trusted_proxies,
             gate: self.gate,

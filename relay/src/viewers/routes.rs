@@ -156,7 +156,7 @@ fn cameras(site: &Site, visible: Visible, request: &Request, what: &str) -> Answ
     })
 }
 
-async fn snapshot(camera: &Camera, site: &Site, request: &Request) -> Response {
+async fn snapshot(camera: &Arc<Camera>, site: &Site, request: &Request) -> Response {
     if let Some(frame) = snapshot::take(camera, request).await {
         let mut response = fresh(StatusCode::Ok, "image/jpeg", frame.jpeg());
         snapshot::tag(&mut response, &frame, request);
@@ -167,10 +167,7 @@ async fn snapshot(camera: &Camera, site: &Site, request: &Request) -> Response {
         return response;
     }
     let health = camera.health();
-    let asked = async {
-        let tunnel = site.cameras.tunnel();
-        camera.box_status().now(camera, tunnel).await.ok()
-    };
+    let asked = async { site.cameras.ask_box(camera).await.ok() };
     let too_late = async {
         Timer::after(BOX_PATIENCE).await;
         None
@@ -188,9 +185,8 @@ async fn snapshot(camera: &Camera, site: &Site, request: &Request) -> Response {
     response
 }
 
-async fn box_status(camera: &Camera, site: &Site) -> Response {
-    let status = camera.box_status();
-    match status.now(camera, site.cameras.tunnel()).await {
+async fn box_status(camera: &Arc<Camera>, site: &Site) -> Response {
+    match site.cameras.ask_box(camera).await {
         Ok(status) => {
             // Strings, numbers and null alone: nothing in it can fail.
             let json = serde_json::to_string(&status).unwrap_or_default() + "\n";

@@ -220,8 +220,7 @@ impl<'camera> View<'camera> {
         }
         let (camera, site) = (Arc::clone(self.camera), Arc::clone(self.site));
         self.asking = Some(Box::pin(async move {
-            let tunnel = site.cameras.tunnel();
-            let answer = camera.box_status().now(&camera, tunnel).await.ok()?;
+            let answer = site.cameras.ask_box(&camera).await.ok()?;
             answer.trouble().map(str::to_owned)
         }));
     }
@@ -305,13 +304,7 @@ impl<E: Future<Output = ()> + Send> Source for Until<'_, '_, E> {
             let ended = (self.doorbell).poll(context, |context| ended.as_mut().poll(context));
             ended.map(|()| None)
         });
-        let part = async {
-            let part = self.view.part().await;
-            // Nobody looks at the question while the part leaves, which may take
-            // for ever, and whoever else asks the box waits for its answer.
-            self.view.asking = None;
-            Some(part)
-        };
+        let part = async { Some(self.view.part().await) };
         ended.or(part).await
     }
 

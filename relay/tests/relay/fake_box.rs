@@ -17,7 +17,7 @@ use pinhole_link::{
     multipart::{Framing, send_frames},
     tunnel::{Choice, Implementation, Peer, Settings, Tunnel},
 };
-use smol::{Executor, future, io::AsyncWriteExt as _};
+use smol::{Executor, Timer, future, io::AsyncWriteExt as _};
 
 use crate::PATIENCE;
 
@@ -40,6 +40,10 @@ pub(crate) struct FakeBox {
 struct Behaviour {
     pulls: AtomicUsize,
     refuses: AtomicBool,
+    /// How often it was asked how it is.
+    asked: AtomicUsize,
+    /// Whether it leaves that question without an answer.
+    ponders: AtomicBool,
     /// What the box says of itself, if not the usual.
     says: Mutex<Option<&'static str>>,
     /// How far the box's clock is ahead, in seconds, until it is told the time.
@@ -120,6 +124,16 @@ impl FakeBox {
     /// From now on, says this of itself.
     pub(crate) fn says(&self, json: &'static str) {
         *self.behaviour.says.lock().unwrap() = Some(json);
+    }
+
+    /// From now on, keeps whoever asks how it is waiting, or answers again.
+    pub(crate) fn ponder(&self, ponders: bool) {
+        self.behaviour.ponders.store(ponders, Ordering::SeqCst);
+    }
+
+    /// How many times it was asked how it is.
+    pub(crate) fn asked(&self) -> usize {
+        self.behaviour.asked.load(Ordering::SeqCst)
     }
 
     /// How many times the stream was asked for.
@@ -211,6 +225,10 @@ async fn serve(
             let head = read_head(&mut stream, PATIENCE).await.unwrap().unwrap();
             let mut stream = stream.into_inner();
             if head.starts_with(b"GET /status.json HTTP/1.0\r\n") {
+                behaviour.asked.fetch_add(1, Ordering::SeqCst);
+                while behaviour.ponders.load(Ordering::SeqCst) {
+                    Timer::after(Duration::from_millis(10)).await;
+                }
                 let status = behaviour.says.lock().unwrap().unwrap_or(STATUS);
                 let answer = format!("HTTP/1.1 200 OK\r\n\r\n{status}");
                 let _ = stream.write_all(answer.as_bytes()).await;

@@ -3,13 +3,16 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    thread,
     time::{Duration, Instant},
 };
 
 use crate::{
     eventually,
     fake_box::{FakeBox, picture},
-    viewer::{curl, tls},
+    flag,
+    http_camera::{HttpCamera, film_plainly},
+    viewer::{curl, status, tls},
     watching::Running,
 };
 
@@ -177,4 +180,47 @@ fn a_viewer_that_takes_nothing_is_ended_and_holds_little_meanwhile() {
     eventually("it is ended", || relay.status()["viewers"] == 0);
     let after = begun.elapsed();
     assert!(after > Duration::from_secs(14), "{after:?}");
+}
+
+#[test]
+fn who_stalls_among_many_cameras_keeps_nobody_from_a_box() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    relay.online();
+    camera.says(r#"{"state": "no-webcam", "reason": "no webcam found"}"#);
+    camera.ponder(true);
+    let (films, start_filming) = flag();
+    let camera_of_others = HttpCamera::start(move |stream, _, _| {
+        while !films() {
+            thread::sleep(Duration::from_millis(10));
+        }
+        film_plainly(stream)
+    });
+    relay.add_url("yard", &camera_of_others.url());
+    let mut stalled = tls(&relay.state, relay.port);
+    stalled
+        .write_all(b"GET /_cameras/stream HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    eventually("the box is asked for it", || camera.asked() == 1);
+    start_filming();
+    // It is shown pictures until its buffers are full, and takes none.
+    let shown = || {
+        let json = relay.state.run(&["status", "--json"]).stdout;
+        let report: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        let mut cameras = report["cameras"].as_array().unwrap().iter();
+        let yard = cameras.find(|camera| camera["name"] == "yard").unwrap();
+        yard["sent_bytes"].as_u64().unwrap()
+    };
+    eventually("it stalls", || {
+        let before = shown();
+        thread::sleep(Duration::from_millis(300));
+        before > 0 && shown() == before
+    });
+    camera.ponder(false);
+    eventually("the box's word is had", || {
+        let said = curl(&relay.state, relay.port, "/porch/box.json", &["--fail"]);
+        String::from_utf8_lossy(&said.stdout).contains("no-webcam")
+    });
+    // It has stalled all the while.
+    assert_eq!(status(&relay.state, relay.port, "yard")["viewers"], 1);
 }
