@@ -13,9 +13,11 @@ use std::{
 };
 
 use pinhole_link::CameraName;
-use tracing::warn;
 
-use crate::state::{StateDirectory, StateError, StateLock};
+use crate::{
+    complaint::Complaint,
+    state::{StateDirectory, StateError, StateLock},
+};
 
 /// Name of the file in the state directory.
 const ENDPOINTS_FILE: &str = "endpoints.toml";
@@ -37,7 +39,16 @@ pub type Endpoints = BTreeMap<CameraName, SocketAddr>;
 #[derive(Debug)]
 pub struct EndpointsFile {
     state: StateDirectory,
-    written: Mutex<(Endpoints, Option<Instant>)>,
+    written: Mutex<Written>,
+    cannot_write: Complaint,
+}
+
+/// What the file has.
+#[derive(Debug, Default)]
+struct Written {
+    endpoints: Endpoints,
+    /// When it was last written, or could not be.
+    tried: Option<Instant>,
 }
 
 impl EndpointsFile {
@@ -48,7 +59,11 @@ impl EndpointsFile {
         let endpoints = endpoints.unwrap_or_default();
         let file = Self {
             state: state.clone(),
-            written: Mutex::new((endpoints.clone(), None)),
+            written: Mutex::new(Written {
+                endpoints: endpoints.clone(),
+                tried: None,
+            }),
+            cannot_write: Complaint::default(),
         };
         (file, endpoints)
     }
@@ -56,23 +71,26 @@ impl EndpointsFile {
     /// Puts what is known now into the file, if it is news, and not too often.
     /// While someone else changes the state it is left for the next time.
     pub fn record(&self, endpoints: Endpoints) {
+        self.record_at(endpoints, Instant::now());
+    }
+
+    fn record_at(&self, endpoints: Endpoints, now: Instant) {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        let (before, at) = &*written;
-        let is_due = at.is_none_or(|at| at.elapsed() >= WRITE_INTERVAL);
-        if *before == endpoints || !is_due {
+        let is_due = written
+            .tried
+            .is_none_or(|tried| now.duration_since(tried) >= WRITE_INTERVAL);
+        if written.endpoints == endpoints || !is_due {
             return;
         }
-        match self.state.try_lock() {
-            Ok(None) => return,
-            Ok(Some(lock)) => {
-                if let Err(error) = self.write(&lock, &endpoints) {
-                    warn!("{error}");
-                }
-            }
-            Err(error) => warn!("{error}"),
-        }
+        let Some(lock) = self.state.try_lock().transpose() else {
+            return;
+        };
         // A disk that is full is not tried again each second either.
-        *written = (endpoints, Some(Instant::now()));
+        written.tried = Some(now);
+        match lock.and_then(|lock| self.write(&lock, &endpoints)) {
+            Ok(()) => written.endpoints = endpoints,
+            Err(error) => self.cannot_write.tell(error),
+        }
     }
 
     fn write(&self, lock: &StateLock, endpoints: &Endpoints) -> Result<(), StateError> {
@@ -106,6 +124,25 @@ mod tests {
         assert_eq!(EndpointsFile::open(&state).1, known);
         // Not again so soon.
         file.record(Endpoints::new());
+        assert_eq!(EndpointsFile::open(&state).1, known);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_tried_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(directory.path());
+        let (file, _) = EndpointsFile::open(&state);
+        let name: CameraName = "porch".parse().unwrap();
+        let known = Endpoints::from([(name, "192.0.2.1:5".parse().unwrap())]);
+        // A directory is not replaced by a file, whoever tries.
+        let path = state.join(ENDPOINTS_FILE);
+        std::fs::create_dir(&path).unwrap();
+        let start = Instant::now();
+        file.record_at(known.clone(), start);
+        std::fs::remove_dir(&path).unwrap();
+        file.record_at(known.clone(), start + WRITE_INTERVAL / 2);
+        assert!(!path.exists());
+        file.record_at(known.clone(), start + WRITE_INTERVAL);
         assert_eq!(EndpointsFile::open(&state).1, known);
     }
 

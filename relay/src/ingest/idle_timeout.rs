@@ -1,5 +1,5 @@
-//! A connection whose bytes are counted, and that fails when none come for too
-//! long.
+//! A connection whose bytes are counted, that fails when none come for too
+//! long, and that lets others have the thread when they never end.
 
 use std::{
     io,
@@ -16,11 +16,17 @@ use smol::{
 
 use crate::counters::Counter;
 
+/// Most reads in a row that need not wait. A camera that sends as fast as it is
+/// read would otherwise keep one thread to itself, from viewers as well.
+const MAX_READY: u32 = 4;
+
 /// Reads from `inner` end in `TimedOut` when no byte has come for `limit`.
 pub(super) struct IdleTimeout<'count, S> {
     inner: S,
     limit: Duration,
     timer: Timer,
+    /// Reads since one had to wait.
+    ready: u32,
     received: &'count Counter,
 }
 
@@ -31,6 +37,7 @@ impl<'count, S> IdleTimeout<'count, S> {
             inner,
             limit,
             timer: Timer::after(limit),
+            ready: 0,
             received,
         }
     }
@@ -43,13 +50,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeout<'_, S> {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
+        if this.ready == MAX_READY {
+            this.ready = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if let Poll::Ready(read) = Pin::new(&mut this.inner).poll_read(context, buffer) {
+            this.ready += 1;
             this.timer.set_after(this.limit);
             if let Ok(len) = read {
                 this.received.add(len as u64);
             }
             return Poll::Ready(read);
         }
+        this.ready = 0;
         let timed_out = Pin::new(&mut this.timer).poll(context);
         timed_out.map(|_| Err(io::ErrorKind::TimedOut.into()))
     }
@@ -94,5 +108,26 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
             assert_eq!(received.get(), 1);
         });
+    }
+
+    #[test]
+    fn a_camera_that_always_has_more_lets_others_go_on() {
+        let received = Counter::default();
+        let executor = smol::LocalExecutor::new();
+        let endless = smol::io::repeat(7);
+        let mut endless = IdleTimeout::new(endless, Duration::from_secs(60), &received);
+        let reading = executor.spawn(async move {
+            let mut buffer = [0; 1024];
+            loop {
+                endless.read_exact(&mut buffer).await.unwrap();
+            }
+        });
+        let others = executor.spawn(async {
+            for _ in 0..100 {
+                smol::future::yield_now().await;
+            }
+        });
+        smol::block_on(executor.run(others));
+        drop(reading);
     }
 }

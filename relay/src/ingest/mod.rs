@@ -12,7 +12,12 @@ mod from_box;
 pub mod from_url;
 mod idle_timeout;
 
-use std::{convert::Infallible, io, panic::AssertUnwindSafe, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
 
 use pinhole_link::{
     Frame, Latest, http::HeadError, jpeg, multipart::MultipartError, tunnel::Tunnel,
@@ -124,10 +129,20 @@ where
     }
 }
 
+/// A camera that has refused the login, and is left alone for a while whoever
+/// comes and goes.
+struct LeftAlone {
+    until: Instant,
+    /// In words for a viewer.
+    cause: String,
+}
+
 async fn pull_when_watched(camera: &Camera, feed: &Feed, patience: Patience) -> Infallible {
+    let mut left_alone = None;
     loop {
         camera.frames().wanted().await;
-        let pulling = async { match keep_pulling(camera, feed, patience).await {} };
+        let pulling =
+            async { match keep_pulling(camera, feed, patience, &mut left_alone).await {} };
         abandoned(camera.frames(), patience.linger)
             .or(pulling)
             .await;
@@ -154,7 +169,17 @@ async fn abandoned<T: Clone>(slot: &Latest<T>, linger: Duration) {
     }
 }
 
-async fn keep_pulling(camera: &Camera, feed: &Feed, patience: Patience) -> Infallible {
+async fn keep_pulling(
+    camera: &Camera,
+    feed: &Feed,
+    patience: Patience,
+    left_alone: &mut Option<LeftAlone>,
+) -> Infallible {
+    if let Some(LeftAlone { until, cause }) = left_alone {
+        camera.set_pull(Pull::Interrupted(cause.clone()));
+        Timer::at(*until).await;
+        *left_alone = None;
+    }
     let mut backoff = Backoff::new(patience.first_pause, patience.longest_pause);
     let mut last_cause = String::new();
     camera.set_pull(Pull::Starting);
@@ -172,11 +197,18 @@ async fn keep_pulling(camera: &Camera, feed: &Feed, patience: Patience) -> Infal
             warn!("camera {}: interrupted: {cause}", camera.name());
         }
         camera.set_pull(Pull::Interrupted(cause.clone()));
-        last_cause = cause;
         let pause = match error {
-            PullError::Url(UrlError::LoginRefused) => LOGIN_PAUSE,
+            PullError::Url(UrlError::LoginRefused) => {
+                let until = Instant::now() + LOGIN_PAUSE;
+                *left_alone = Some(LeftAlone {
+                    until,
+                    cause: cause.clone(),
+                });
+                LOGIN_PAUSE
+            }
             _ => backoff.pause(),
         };
+        last_cause = cause;
         let paused = async {
             Timer::after(pause).await;
         };

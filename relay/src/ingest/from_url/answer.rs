@@ -10,6 +10,9 @@ const MAX_HEAD_LEN: usize = 8 << 10;
 /// Most header fields.
 const MAX_FIELDS: usize = 64;
 
+/// Longest media type that is told, in characters: twice what there are.
+const MAX_MEDIA_TYPE: usize = 128;
+
 /// What a head says, as far as it matters here.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Answer {
@@ -93,7 +96,10 @@ impl Answer {
 
     fn set_content_type(&mut self, value: &str) {
         let (media_type, parameters) = value.split_once(';').unwrap_or((value, ""));
-        self.media_type = media_type.trim().to_ascii_lowercase();
+        // It is told in the log, and nothing but its letters belongs there.
+        let printable = media_type.chars().filter(char::is_ascii_graphic);
+        self.media_type = printable.take(MAX_MEDIA_TYPE).collect();
+        self.media_type.make_ascii_lowercase();
         self.boundary = parameters.split(';').find_map(|parameter| {
             let (name, value) = parameter.split_once('=')?;
             let is_boundary = name.trim().eq_ignore_ascii_case("boundary");
@@ -143,6 +149,15 @@ mod tests {
             read(b"HTTP/1.0  200\nServer : caf\xE9\nbad line\ntransfer-encoding: Chunked\n\n");
         let answer = answer.unwrap();
         assert_eq!((answer.status, answer.is_chunked), (200, true));
+    }
+
+    #[test]
+    fn a_media_type_is_fit_for_the_log() {
+        let long = "x".repeat(1000);
+        let head = format!("HTTP/1.0 200 OK\r\nContent-Type: Text/\u{9B}31m h\u{85}{long}\r\n\r\n");
+        let answer = read(head.as_bytes()).unwrap();
+        assert!(answer.media_type.starts_with("text/31mhxxx"), "{answer:?}");
+        assert_eq!(answer.media_type.len(), MAX_MEDIA_TYPE);
     }
 
     #[test]
