@@ -6,7 +6,6 @@ use clap::{Args, Parser, Subcommand};
 use pinhole_link::{CameraName, enrolment::Endpoint, tunnel::Choice};
 use pinhole_relay::{
     access::Mode,
-    camera_url::CameraUrl,
     certificate::{self, Acme, Source, acme::Directory},
     configuration::{
         CertificateKeys, Configuration, ConfigurationError, LogFormat, OptionalAddress,
@@ -17,7 +16,10 @@ use pinhole_relay::{
     state::StateDirectory,
 };
 
-use crate::sharing::{LinkOptions, NewAccess};
+use crate::{
+    given_url::GivenUrl,
+    sharing::{LinkOptions, NewAccess},
+};
 
 /// Puts what pinhole boxes see on the web.
 #[derive(Debug, Parser)]
@@ -71,9 +73,11 @@ pub(crate) enum CameraCommand {
         name: CameraName,
 
         /// Where the camera's MJPEG stream is, for one that is no pinhole box:
-        /// http://USER:PASSWORD@HOST:PORT/PATH
-        #[arg(long, value_name = "URL", conflicts_with_all = ["endpoint", "output", "qr"])]
-        url: Option<CameraUrl>,
+        /// http://USER:PASSWORD@HOST:PORT/PATH; with - it is asked for, or read
+        /// as a line from standard input, so that its password is in no list of
+        /// processes and in no shell's history
+        #[arg(long, value_name = "URL|-", conflicts_with_all = ["endpoint", "output", "qr"])]
+        url: Option<GivenUrl>,
 
         /// Where boxes reach this relay over UDP; remembered for the next camera
         #[arg(long, value_name = "HOST:PORT")]
@@ -84,6 +88,11 @@ pub(crate) enum CameraCommand {
 
         #[command(flatten)]
         handing: Handing,
+
+        /// The relay's configuration file, whose [limits] say how many cameras
+        /// there may be [default: /etc/pinhole-relay/relay.toml if it is there]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
     /// Give a camera's box a new key and write its new enrolment; with the old
     /// one it is let in no more

@@ -5,11 +5,13 @@
 //! [`state`](pinhole_relay::state). It logs to standard error.
 
 mod arguments;
+mod given_url;
+mod input;
 mod inspection;
 mod log;
 mod sharing;
 
-use std::{error::Error, io::IsTerminal as _, process::ExitCode};
+use std::{error::Error, io::IsTerminal as _, path::Path, process::ExitCode};
 
 use async_signal::{Signal, Signals};
 use clap::Parser as _;
@@ -103,9 +105,11 @@ fn manage(command: CameraCommand, state: &StateDirectory) -> Result<(), Box<dyn 
             name,
             url: Some(url),
             access,
+            config,
             ..
         } => {
-            enrol::add_url(state, &name, url, access.read()?, most_cameras()?)?;
+            let (url, access) = (url.read()?, access.read()?);
+            enrol::add_url(state, &name, url, access, most_cameras(config.as_deref())?)?;
             println!("Camera {name} is added. The picture will be at /{name} of this relay.");
             sharing::tell_access(state, &name)?;
         }
@@ -115,10 +119,12 @@ fn manage(command: CameraCommand, state: &StateDirectory) -> Result<(), Box<dyn 
             endpoint,
             access,
             handing,
+            config,
         } => {
             let output = handing.output(&name);
             let access = access.read()?;
-            let enrolment = enrol::add(state, &name, endpoint, access, most_cameras()?, &output)?;
+            let most = most_cameras(config.as_deref())?;
+            let enrolment = enrol::add(state, &name, endpoint, access, most, &output)?;
             if let Output::File(path) = output {
                 println!(
                     "Camera {name} is enrolled. Its box needs the file {}: copy it to the boot\n\
@@ -158,9 +164,10 @@ fn manage(command: CameraCommand, state: &StateDirectory) -> Result<(), Box<dyn 
     Ok(())
 }
 
-/// How many cameras the relay on this machine may have.
-fn most_cameras() -> Result<usize, ConfigurationError> {
-    Ok(Configuration::read(None)?.limits.cameras)
+/// How many cameras the relay may have that is configured by the file `config`,
+/// or by the one in its usual place.
+fn most_cameras(config: Option<&Path>) -> Result<usize, ConfigurationError> {
+    Ok(Configuration::read(config)?.limits.cameras)
 }
 
 impl Handing {

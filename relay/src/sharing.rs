@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    io::{self, BufRead as _, IsTerminal as _, Read as _},
+    io::{self, IsTerminal as _},
     time::Duration,
 };
 
@@ -16,14 +16,13 @@ use pinhole_relay::{
     state::StateDirectory,
 };
 
+use crate::input;
+
 /// How long a link is valid unless said otherwise.
 const VALID: &str = "30d";
 
 /// The longest time that a link may be given: ten years.
 const MAX_VALID: Duration = Duration::from_secs(3660 * 24 * 3600);
-
-/// Most bytes that are read in search of a password's end.
-const MAX_INPUT: u64 = 4096;
 
 /// How a new camera is to be opened.
 #[derive(Debug, Args)]
@@ -183,10 +182,7 @@ fn read_password() -> Result<String, NoPassword> {
             false => Err(NoPassword::Differ),
         };
     }
-    let mut line = String::new();
-    io::stdin().lock().take(MAX_INPUT).read_line(&mut line)?;
-    let password = line.strip_suffix('\n').unwrap_or(&line);
-    Ok(password.strip_suffix('\r').unwrap_or(password).to_owned())
+    Ok(input::line()?)
 }
 
 #[cfg(test)]

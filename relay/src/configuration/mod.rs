@@ -165,6 +165,11 @@ impl Configuration {
 }
 
 impl CertificateKeys {
+    /// Whether there is something that only an authority's certificate needs.
+    fn is_for_an_authority(&self) -> bool {
+        self.contact.is_some() || self.directory.is_some() || self.root.is_some()
+    }
+
     fn contradiction(&self) -> Option<&'static str> {
         match (&self.certificate, &self.private_key, self.self_signed) {
             (Some(_), None, _) => Some("certificate needs its private_key beside it"),
@@ -173,7 +178,14 @@ impl CertificateKeys {
             (Some(_), ..) if !self.names.is_empty() => {
                 Some("names are not for a certificate from files, which has its own")
             }
-            _ => None,
+            _ if !self.is_for_an_authority() => None,
+            (None, _, false) if self.names.is_empty() => Some(
+                "contact, directory and root are for a certificate that is ordered: say for which names, with names = [\"cam.example.org\"]",
+            ),
+            (None, _, false) => None,
+            _ => Some(
+                "choose: contact, directory and root are for a certificate that is ordered, not for one from files or a self-signed one",
+            ),
         }
     }
 }
@@ -312,6 +324,17 @@ mod tests {
                 "[certificate]\ncertificate = \"c\"\nprivate_key = \"k\"\nself_signed = true",
                 1,
                 "choose",
+            ),
+            (
+                "\n[certificate]\ncontact = \"a@b.example\"",
+                2,
+                "say for which names",
+            ),
+            ("[certificate]\ndirectory = \"staging\"", 1, "names = ["),
+            (
+                "[certificate]\nself_signed = true\nroot = \"r.pem\"",
+                1,
+                "not for one from files or a self-signed one",
             ),
         ] {
             let (line, what) = fault(text);

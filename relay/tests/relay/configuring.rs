@@ -49,6 +49,20 @@ fn a_wrong_file_is_told_in_one_line() {
 }
 
 #[test]
+fn a_camera_is_added_by_the_limits_of_the_relay_that_is_meant() {
+    let state = State::new();
+    fs::write(state.beside("relay.toml"), "[limits]\ncameras = 1\n").unwrap();
+    let add = |name| {
+        let add = ["camera", "add", name, "--url", "http://192.0.2.1/"];
+        [&add[..], &["--config", "relay.toml"]].concat()
+    };
+    assert!(state.run(&add("yard")).status.success());
+    let error = state.fails(&add("shed"));
+    assert!(error.contains("raise cameras in [limits]"), "{error}");
+    assert!(state.run(&add("shed")[..5]).status.success());
+}
+
+#[test]
 fn check_says_what_stands_in_the_way_and_what_does_not() {
     let state = State::new();
     let run = |command: &str| {
