@@ -35,6 +35,7 @@ const VALIDITY: Duration = DAY.saturating_mul(825);
 const RENEWAL: Duration = DAY.saturating_mul(90);
 
 /// The self-signed certificate for this machine's names and some others.
+#[derive(Clone)]
 pub(super) struct SelfSigned {
     names: Vec<String>,
     state: StateDirectory,
@@ -77,7 +78,9 @@ impl SelfSigned {
             if served.leaf().not_after > SystemTime::now() + RENEWAL {
                 continue;
             }
-            match self.kept_or_new() {
+            let keeper = self.clone();
+            // Files may be slow, and locked.
+            match smol::unblock(move || keeper.kept_or_new()).await {
                 Ok(pair) => {
                     info!("certificate: a new self-signed one is served");
                     served.replace(pair);

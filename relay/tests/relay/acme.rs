@@ -146,6 +146,26 @@ fn what_the_authority_refuses_is_told_and_a_placeholder_served() {
 }
 
 #[test]
+fn a_relay_that_starts_over_and_over_orders_four_times_an_hour() {
+    let host = Host::new();
+    let authority = Authority::started(host.viewers, LONG);
+    for _ in 0..4 {
+        let mut relay = host.start(&authority, &[FORBIDDEN]);
+        relay.wait_for("the authority refuses");
+        relay.stop();
+    }
+    let mut relay = host.start(&authority, &[FORBIDDEN]);
+    let told = relay.wait_for("4 orders of the last hour brought no certificate");
+    assert!(told.contains("the next one follows in 59m"), "{told}");
+    assert!(!relay.saw("ordering"));
+    relay.stop();
+    // Other names are another order.
+    let mut relay = host.start(&authority, &[NAME]);
+    relay.wait_for("issued for");
+    assert!(!host.state.read("acme-attempts.json").contains(FORBIDDEN));
+}
+
+#[test]
 fn an_authority_that_is_down_is_tried_until_it_is_up() {
     let host = Host::new();
     let mut authority = Authority::new(host.viewers, LONG);

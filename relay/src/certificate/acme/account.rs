@@ -16,7 +16,7 @@ pub(super) async fn open(
     https: &Https,
     store: &Store,
 ) -> Result<Account, Trouble> {
-    let kept = match store.account() {
+    let kept = match store.account().await {
         Ok(kept) => kept,
         Err(error) => {
             warn!("certificate: {error}; a new account is made");
@@ -34,9 +34,9 @@ pub(super) async fn open(
         let contact: Vec<_> = contact.iter().map(String::as_str).collect();
         account.update_contacts(&contact).await?;
         // The credentials are the account's own by now, so they are read again.
-        if let Ok(Some(mut kept)) = store.account() {
+        if let Ok(Some(mut kept)) = store.account().await {
             kept.contact.clone_from(&settings.contact);
-            keep(store, &kept);
+            keep(store, &kept).await;
         }
     }
     Ok(account)
@@ -63,12 +63,12 @@ pub(super) async fn make(
         contact: settings.contact.clone(),
         credentials,
     };
-    keep(store, &made);
+    keep(store, &made).await;
     Ok(account)
 }
 
-fn keep(store: &Store, account: &store::Account) {
-    if let Err(error) = store.keep_account(account) {
+async fn keep(store: &Store, account: &store::Account) {
+    if let Err(error) = store.keep_account(account).await {
         warn!("certificate: the account with the authority is not kept: {error}");
     }
 }

@@ -8,6 +8,7 @@
 //! that, as browsers tell clearly what is wrong with it.
 
 mod account;
+mod attempts;
 mod https;
 mod order;
 mod store;
@@ -29,12 +30,15 @@ use tracing::{info, warn};
 
 use super::{CertificateError, leaf::Leaf, pair::Pair, self_signed::placeholder, served::Served};
 use crate::state::StateDirectory;
+use attempts::Attempts;
 use https::Https;
 use store::Store;
-pub use store::{ACCOUNT, CERTIFICATE};
+pub use store::{ACCOUNT, ATTEMPTS, CERTIFICATE};
 use trouble::Trouble;
 
-const HOUR: Duration = Duration::from_secs(60 * 60);
+const MINUTE: Duration = Duration::from_secs(60);
+
+const HOUR: Duration = MINUTE.saturating_mul(60);
 
 /// A certificate with a shorter life is renewed at half of it, others at two
 /// thirds (letsencrypt.org/docs/integration-guide, "When to Renew").
@@ -170,8 +174,12 @@ impl Keeper {
     pub(super) async fn keep(self, served: &Served) {
         let (mut failures, mut last_first) = (0, None);
         let mut earliest = None;
+        let mut attempts = self.attempts().await;
         loop {
             self.until_due(served, earliest).await;
+            until_allowed(&mut attempts, served).await;
+            attempts.begin(SystemTime::now());
+            self.remember(&attempts).await;
             match self.obtain(served).await {
                 Ok(pair) => {
                     info!(
@@ -186,8 +194,14 @@ impl Keeper {
                     earliest = Some(Instant::now() + pair.leaf.life() / LEAST_PART);
                     failures = 0;
                     served.replace(pair);
+                    attempts.clear();
+                    self.remember(&attempts).await;
                 }
                 Err(trouble) => {
+                    if !trouble.is_counted() {
+                        attempts.take_back();
+                        self.remember(&attempts).await;
+                    }
                     let first = trouble.first_pause();
                     if last_first.replace(first) != Some(first) {
                         failures = 0;
@@ -202,6 +216,21 @@ impl Keeper {
                     Timer::after(pause).await;
                 }
             }
+        }
+    }
+
+    /// The orders that failed lately. What cannot be read counts as none.
+    async fn attempts(&self) -> Attempts {
+        let names = &self.settings.names;
+        self.store.attempts(names).await.unwrap_or_else(|error| {
+            warn!("certificate: {error}; earlier orders are not counted");
+            Attempts::none(self.settings.directory.to_string(), names.clone())
+        })
+    }
+
+    async fn remember(&self, attempts: &Attempts) {
+        if let Err(error) = self.store.keep_attempts(attempts).await {
+            warn!("certificate: the next start will not know of this order: {error}");
         }
     }
 
@@ -252,11 +281,29 @@ impl Keeper {
         if let Some(name) = names.iter().find(|name| !pair.leaf.covers(name)) {
             return Err(Trouble::Nonsense(format!("a certificate without {name}")));
         }
-        if let Err(error) = self.store.keep_certificate(&issued) {
+        if let Err(error) = self.store.keep_certificate(&issued).await {
             // It serves all the same; the next start will order another.
             warn!("certificate: issued, but not kept: {error}");
         }
         Ok(pair)
+    }
+}
+
+/// Waits while there were as many orders lately as the authority may bear.
+async fn until_allowed(attempts: &mut Attempts, served: &Served) {
+    let Some(pause) = attempts.pause(SystemTime::now()) else {
+        return;
+    };
+    let told = format!(
+        "{} orders of the last hour brought no certificate, and authorities allow few: the next one follows in {}",
+        attempts.count(),
+        humantime::format_duration(pause)
+    );
+    warn!("certificate: {told}");
+    served.set_error(Some(told));
+    // Often looked at, since the clock may be set meanwhile.
+    while let Some(pause) = attempts.pause(SystemTime::now()) {
+        Timer::after(pause.min(MINUTE)).await;
     }
 }
 

@@ -6,7 +6,7 @@
 use instant_acme::AccountCredentials;
 use serde::{Deserialize, Serialize};
 
-use super::{Directory, order::Issued};
+use super::{Directory, attempts::Attempts, order::Issued};
 use crate::{
     certificate::pair::{Pair, PairError},
     state::{StateDirectory, StateError},
@@ -18,10 +18,16 @@ pub const ACCOUNT: &str = "acme-account.json";
 /// The file of the certificate and its key.
 pub const CERTIFICATE: &str = "acme-certificate.pem";
 
+/// The file of the orders that failed lately.
+pub const ATTEMPTS: &str = "acme-attempts.json";
+
 /// Ahead of the authority's address in the certificate's file.
 const AUTHORITY: &str = "Authority: ";
 
-/// The place for an authority's account and certificate.
+/// The place for an authority's account and certificate. Its files may be slow,
+/// and somebody else may have the right to change them, so what touches them
+/// runs where no stream waits for it.
+#[derive(Clone)]
 pub(super) struct Store {
     state: StateDirectory,
     directory: Directory,
@@ -38,7 +44,10 @@ pub(super) enum StoreError {
     Certificate(#[from] PairError),
     /// The account's file is damaged.
     #[error("{ACCOUNT} of the state directory cannot be used: {0}")]
-    Account(#[from] serde_json::Error),
+    Account(serde_json::Error),
+    /// The file of the orders that failed is damaged.
+    #[error("{ATTEMPTS} of the state directory cannot be used: {0}")]
+    Attempts(serde_json::Error),
 }
 
 /// An account as it is kept.
@@ -71,32 +80,56 @@ impl Store {
     }
 
     /// Keeps a certificate in the place of the one before.
-    pub(super) fn keep_certificate(&self, issued: &Issued) -> Result<(), StoreError> {
+    pub(super) async fn keep_certificate(&self, issued: &Issued) -> Result<(), StoreError> {
         // Words ahead of the PEM blocks are allowed (RFC 7468 section 5.2).
         let text = format!(
             "pinhole-relay's certificate, and its private key\n{AUTHORITY}{}\n{}{}",
             self.directory, issued.private_key, issued.chain
         );
-        self.replace(CERTIFICATE, &text)
+        self.replace(CERTIFICATE, text).await
     }
 
     /// The account, if there is one.
-    pub(super) fn account(&self) -> Result<Option<Account>, StoreError> {
-        let Some(text) = self.state.read(ACCOUNT)? else {
+    pub(super) async fn account(&self) -> Result<Option<Account>, StoreError> {
+        let state = self.state.clone();
+        let Some(text) = smol::unblock(move || state.read(ACCOUNT)).await? else {
             return Ok(None);
         };
-        let account: Account = serde_json::from_str(&text)?;
+        let account: Account = serde_json::from_str(&text).map_err(StoreError::Account)?;
         Ok(Some(account).filter(|account| account.directory == self.directory.0))
     }
 
     /// Keeps an account in the place of the one before.
-    pub(super) fn keep_account(&self, account: &Account) -> Result<(), StoreError> {
-        self.replace(ACCOUNT, &serde_json::to_string_pretty(account)?)
+    pub(super) async fn keep_account(&self, account: &Account) -> Result<(), StoreError> {
+        let text = serde_json::to_string_pretty(account).map_err(StoreError::Account)?;
+        self.replace(ACCOUNT, text).await
     }
 
-    fn replace(&self, name: &str, text: &str) -> Result<(), StoreError> {
-        let lock = self.state.lock()?;
-        Ok(self.state.replace(&lock, name, 0o600, text)?)
+    /// The orders for `names` that failed lately.
+    pub(super) async fn attempts(&self, names: &[String]) -> Result<Attempts, StoreError> {
+        let none = Attempts::none(self.directory.to_string(), names.to_vec());
+        let state = self.state.clone();
+        let Some(text) = smol::unblock(move || state.read(ATTEMPTS)).await? else {
+            return Ok(none);
+        };
+        let kept: Attempts = serde_json::from_str(&text).map_err(StoreError::Attempts)?;
+        let is_of_these = kept.directory == none.directory && kept.names == none.names;
+        Ok(if is_of_these { kept } else { none })
+    }
+
+    /// Keeps the orders that failed lately.
+    pub(super) async fn keep_attempts(&self, attempts: &Attempts) -> Result<(), StoreError> {
+        let text = serde_json::to_string_pretty(attempts).map_err(StoreError::Attempts)?;
+        self.replace(ATTEMPTS, text).await
+    }
+
+    async fn replace(&self, name: &'static str, text: String) -> Result<(), StoreError> {
+        let state = self.state.clone();
+        let replaced = smol::unblock(move || {
+            let lock = state.lock()?;
+            state.replace(&lock, name, 0o600, &text)
+        });
+        Ok(replaced.await?)
     }
 }
 
@@ -122,7 +155,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let state = StateDirectory::new(directory.path().join("state"));
         let store = Store::new(state.clone(), Directory::default());
-        store.keep_certificate(&issued()).unwrap();
+        smol::block_on(store.keep_certificate(&issued())).unwrap();
         let found = store.certificate().unwrap().unwrap();
         assert!(found.leaf.covers("cam.example"));
         let mode = fs::metadata(state.join(CERTIFICATE)).unwrap().permissions();
@@ -143,7 +176,27 @@ mod tests {
         assert!(error.contains("no certificate in PEM form"), "{error}");
         let secret = issued.private_key.lines().nth(1).unwrap();
         assert!(!error.contains(secret));
-        let error = store.account().err().unwrap().to_string();
+        fs::write(state.join(ATTEMPTS), "{").unwrap();
+        let error = smol::block_on(store.attempts(&[])).unwrap_err().to_string();
+        assert!(error.contains(ATTEMPTS), "{error}");
+        let error = smol::block_on(store.account()).err().unwrap().to_string();
         assert!(error.contains(ACCOUNT), "{error}");
+    }
+
+    #[test]
+    fn who_holds_the_lock_holds_up_no_thread_of_the_executor() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(directory.path());
+        let store = Store::new(state.clone(), Directory::default());
+        let lock = state.lock().unwrap();
+        let issued = issued();
+        let keeping = async { store.keep_certificate(&issued).await.unwrap() };
+        let freeing = async {
+            smol::future::yield_now().await;
+            drop(lock);
+        };
+        // Both on this one thread.
+        smol::block_on(smol::future::zip(keeping, freeing));
+        assert!(store.certificate().unwrap().is_some());
     }
 }

@@ -40,6 +40,11 @@ impl Trouble {
         }
     }
 
+    /// Whether the authority heard of the order, and may count it.
+    pub(super) fn is_counted(&self) -> bool {
+        !matches!(self, Self::Unreachable(_))
+    }
+
     /// Whether the authority has forgotten the account.
     pub(super) fn is_unknown_account(&self) -> bool {
         matches!(self, Self::Refused(_, problem) if kind(problem) == "accountDoesNotExist")
