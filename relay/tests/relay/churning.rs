@@ -1,13 +1,11 @@
 //! Viewers that come and go leave nothing behind.
 
-use std::{
-    fs,
-    io::{Read as _, Write as _},
-};
+use std::io::{Read as _, Write as _};
 
 use crate::{
     eventually,
     http_camera::{HttpCamera, film_plainly},
+    process::Held,
     program::{RunningRelay, State, free_udp_port},
     viewer::{status, tls},
 };
@@ -54,29 +52,4 @@ fn a_thousand_viewers_that_come_and_go_leave_nothing_behind() {
     assert!(now.memory < before.memory + GROWTH, "{before:?}, {now:?}");
     println!("{before:?}, {now:?}");
     relay.stop();
-}
-
-/// What a process holds.
-#[derive(Debug)]
-struct Held {
-    descriptors: usize,
-    threads: u64,
-    /// Resident, in KiB.
-    memory: u64,
-}
-
-impl Held {
-    fn by(process: u32) -> Self {
-        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-        let number = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let number = line.unwrap().split_ascii_whitespace().next();
-            number.unwrap().parse().unwrap()
-        };
-        Self {
-            descriptors: fs::read_dir(format!("/proc/{process}/fd")).unwrap().count(),
-            threads: number("Threads:"),
-            memory: number("VmRSS:"),
-        }
-    }
 }
