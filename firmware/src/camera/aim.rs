@@ -4,12 +4,14 @@
 //! for each picture. Neither waits for the other.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use serde::Serialize;
+use tracing::info;
 
+use super::adaptation::{Adaptation, Passage};
 use crate::config::CameraSettings;
 
 /// How many pictures are to be made, and how.
@@ -33,7 +35,6 @@ pub(super) enum Scale {
     /// The size that it was captured in.
     Full,
     /// Half the width and half the height of it.
-    #[expect(dead_code, reason = "the aim is still what was asked for")]
     Half,
 }
 
@@ -50,17 +51,60 @@ impl Aimed {
 
 /// What is aimed at now. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Aim(Arc<Mutex<Aimed>>);
+pub(super) struct Aim(Arc<Mutex<Adaptation>>);
+
+/// What is aimed at and why, for `/status.json`.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Told {
+    /// Bits a second that the uplink was last seen to carry, when at least half
+    /// of its time was taken up; nothing if it never was.
+    bits_per_second: Option<u64>,
+    #[serde(flatten)]
+    aimed: Aimed,
+    /// Whether it is less than was asked for.
+    is_reduced: bool,
+    /// The same in words.
+    reason: String,
+}
 
 impl Aim {
     /// Aims at what the user asked for.
     pub(super) fn new(settings: CameraSettings) -> Self {
-        Self(Arc::new(Mutex::new(Aimed::as_asked(settings))))
+        Self(Arc::new(Mutex::new(Adaptation::new(settings))))
     }
 
     /// What is aimed at now.
     pub(super) fn now(&self) -> Aimed {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.adaptation().aimed()
+    }
+
+    /// A new connection is used from `now` on.
+    pub(super) fn connected(&self, now: Instant) {
+        self.adaptation().connected(now);
+    }
+
+    /// A picture has passed through the uplink.
+    pub(super) fn passed(&self, passage: Passage) {
+        let mut adaptation = self.adaptation();
+        if adaptation.passed(passage) {
+            info!("uplink: {}", adaptation.reason());
+        }
+    }
+
+    /// What is aimed at and why.
+    pub(super) fn told(&self) -> Told {
+        let adaptation = self.adaptation();
+        Told {
+            bits_per_second: adaptation.bits_per_second().map(|rate| rate as u64),
+            aimed: adaptation.aimed(),
+            is_reduced: adaptation.is_reduced(),
+            reason: adaptation.reason().to_string(),
+        }
+    }
+
+    /// No holder of this lock can leave it half-changed.
+    fn adaptation(&self) -> MutexGuard<'_, Adaptation> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

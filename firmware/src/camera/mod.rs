@@ -25,6 +25,7 @@
 //! | `no answer from relay NAME at ADDRESS: …` | it has not for 30 s |
 //! | `relay name "NAME" does not resolve: …` | for 5 s |
 
+mod adaptation;
 mod aim;
 mod capture;
 mod controls;
@@ -33,6 +34,7 @@ pub mod encode;
 mod ioctl;
 mod machine;
 mod memory;
+mod meter;
 mod negotiation;
 mod notice;
 mod options;
@@ -135,7 +137,7 @@ async fn serve(options: Options, executor: Arc<Executor<'static>>) -> io::Result
     let aim = Aim::new(config.camera);
     options
         .source
-        .start(config.camera, aim, controls.clone(), outlet)?;
+        .start(config.camera, aim.clone(), controls.clone(), outlet)?;
 
     let (tunnel, listener) = tunnel(&enrolment, options.tunnel).await;
     let Enrolment { address, relay, .. } = enrolment;
@@ -143,7 +145,13 @@ async fn serve(options: Options, executor: Arc<Executor<'static>>) -> io::Result
     let uplink = Uplink::new(tunnel, relay, status.clone());
     executor.spawn(uplink.keep_up()).detach();
 
-    let server = Server::new(frames, status, controls, RelayWord::at(paths::RELAY_WORD));
+    let server = Server::new(
+        frames,
+        status,
+        aim,
+        controls,
+        RelayWord::at(paths::RELAY_WORD),
+    );
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let place = places.acquire_arc().await;

@@ -19,6 +19,7 @@ use pinhole_link::{
         stream_head,
     },
     multipart::{Drain, send_frames},
+    tunnel::Acknowledged,
 };
 use smol::{
     Timer,
@@ -27,7 +28,7 @@ use smol::{
 };
 use tracing::{debug, info};
 
-use super::{controls::Controls, memory, status::Status};
+use super::{aim::Aim, controls::Controls, memory, meter::Metered, status::Status};
 use crate::time::{moment::Moment, relay_word::RelayWord};
 
 /// How long a client may take for a request's head, and be silent between
@@ -42,6 +43,7 @@ const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(3);
 pub(super) struct Server {
     frames: Latest<Frame>,
     status: Status,
+    aim: Aim,
     controls: Controls,
     relay_word: RelayWord,
 }
@@ -63,12 +65,14 @@ impl Server {
     pub(super) fn new(
         frames: Latest<Frame>,
         status: Status,
+        aim: Aim,
         controls: Controls,
         relay_word: RelayWord,
     ) -> Self {
         Self {
             frames,
             status,
+            aim,
             controls,
             relay_word,
         }
@@ -81,7 +85,7 @@ impl Server {
     /// See [`ServeError`].
     pub(super) async fn serve<S>(&self, stream: S) -> Result<(), ServeError>
     where
-        S: AsyncRead + AsyncWrite + Drain + Unpin,
+        S: AsyncRead + AsyncWrite + Drain + Acknowledged + Send + Unpin,
     {
         let mut connection = Connection::new(stream, HEAD_DEADLINE);
         while let Some(mut request) = connection.next_request().await? {
@@ -115,7 +119,7 @@ impl Server {
     /// The endless response.
     async fn stream<S>(&self, request: &Request, mut stream: S) -> io::Result<()>
     where
-        S: AsyncRead + AsyncWrite + Drain + Unpin,
+        S: AsyncRead + AsyncWrite + Drain + Acknowledged + Send + Unpin,
     {
         let framing = request.version().framing();
         stream.write_all(stream_head(framing).as_bytes()).await?;
@@ -125,6 +129,7 @@ impl Server {
         }
         let mut frames = self.frames.reader();
         let ended = future::pending();
+        let mut stream = Metered::new(stream, self.aim.clone());
         send_frames(&mut stream, framing, &mut frames, ended, |_| self.sent()).await
     }
 
@@ -176,7 +181,7 @@ impl Server {
     }
 
     fn status(&self) -> Response {
-        json(self.status.to_json(&self.frames))
+        json(self.status.to_json(&self.frames, &self.aim))
     }
 
     /// What can be set on the webcam. It is asked away from the threads that
@@ -239,10 +244,10 @@ mod tests {
         pin::Pin,
         sync::Arc,
         task::{Context, Poll},
-        time::SystemTime,
+        time::{Instant, SystemTime},
     };
 
-    use pinhole_link::multipart::PartReader;
+    use pinhole_link::{multipart::PartReader, tunnel::Headway};
     use smol::{
         Async,
         io::{AsyncReadExt as _, BufReader},
@@ -260,6 +265,18 @@ mod tests {
     impl Drain for Loopback {
         async fn drained(&mut self) -> io::Result<()> {
             self.0.writable().await
+        }
+    }
+
+    impl Acknowledged for Loopback {
+        /// On loopback nothing is on its way for long.
+        fn headway(&self) -> io::Result<Headway> {
+            Ok(Headway {
+                unacknowledged: 0,
+                acknowledged: 0,
+                last_acknowledgement: Instant::now(),
+                round_trip: None,
+            })
         }
     }
 
@@ -332,6 +349,7 @@ mod tests {
             let server = Server::new(
                 self.frames.clone(),
                 self.status.clone(),
+                Aim::new(CameraSettings::default()),
                 self.controls.clone(),
                 self.relay_word(),
             );
@@ -390,9 +408,10 @@ mod tests {
             let mut quick = BufReader::new(quick);
             head(&mut quick).await;
             let mut quick = PartReader::new(quick);
-            let mut sequence = 0;
+            let (mut published, mut sequence) = (1, 0);
             while sequence < 50 {
-                bench.publish(sequence + 1, LARGE);
+                published += 1;
+                bench.publish(published, LARGE);
                 let frame = quick.next().await.unwrap().unwrap();
                 assert!(frame.sequence() > sequence);
                 sequence = frame.sequence();
@@ -403,7 +422,7 @@ mod tests {
             let first = slow.next().await.unwrap().unwrap();
             assert_eq!((first.sequence(), first.jpeg().len()), (1, LARGE));
             let second = slow.next().await.unwrap().unwrap();
-            assert_eq!(second.sequence(), 50);
+            assert_eq!(second.sequence(), published);
         });
     }
 
@@ -470,6 +489,8 @@ mod tests {
         );
         let status: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(status["source"], "pattern");
+        assert_eq!(status["uplink"]["frames_per_second"], 15.0);
+        assert_eq!(status["uplink"]["scale"], "full");
     }
 
     #[test]

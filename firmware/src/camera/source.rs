@@ -11,7 +11,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    aim::Aim,
+    aim::{Aim, Scale},
     capture,
     controls::Controls,
     encode::encode,
@@ -73,7 +73,8 @@ impl Source {
 
 /// Draws and encodes one picture after the other, at the rate aimed at.
 fn draw(settings: CameraSettings, aim: &Aim, controls: &Controls, mut outlet: Outlet) -> ! {
-    let pattern = Pattern::new(settings.width, settings.height);
+    let full = Pattern::new(settings.width, settings.height);
+    let half = Pattern::new(settings.width / 2, settings.height / 2);
     let panel = Arc::new(PatternPanel::default());
     let _attending = controls.attend(Arc::clone(&panel) as _);
     let source = InUse {
@@ -89,6 +90,10 @@ fn draw(settings: CameraSettings, aim: &Aim, controls: &Controls, mut outlet: Ou
         let aimed = aim.now();
         let captured = SystemTime::now();
         let sequence = outlet.captured();
+        let pattern = match aimed.scale {
+            Scale::Full => &full,
+            Scale::Half => &half,
+        };
         let mut picture = pattern.draw(sequence, captured);
         panel.apply(&mut picture);
         match encode(&picture, aimed.quality) {

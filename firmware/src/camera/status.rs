@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 use tracing::debug;
 
 use super::{
+    aim::{Aim, Told},
     machine::{Machine, uptime_seconds},
     memory,
     source::Source,
@@ -183,11 +184,11 @@ impl Status {
         changing.publish();
     }
 
-    /// The status as JSON, with what is in the slot `frames`.
+    /// The status as JSON, with what is in the slot `frames` and what `aim` is.
     ///
     /// # Errors
     /// None that can happen; it is serde's.
-    pub(super) fn to_json(&self, frames: &Latest<Frame>) -> serde_json::Result<String> {
+    pub(super) fn to_json(&self, frames: &Latest<Frame>, aim: &Aim) -> serde_json::Result<String> {
         let now = SystemTime::now();
         let newest = frames.newest();
         let changing = self.changing();
@@ -215,6 +216,7 @@ impl Status {
                 newest_age_seconds: newest.map(|frame| seconds_before(now, frame.captured())),
             },
             clients: frames.readers(),
+            uplink: aim.told(),
             tunnel: changing.tunnel.map(|tunnel| TunnelReport {
                 implementation: tunnel.implementation,
                 last_handshake_seconds_ago: tunnel
@@ -329,6 +331,7 @@ struct Report<'status> {
     control_faults: &'status [String],
     frames: FramesReport<'status>,
     clients: usize,
+    uplink: Told,
     tunnel: Option<TunnelReport>,
 }
 
@@ -418,8 +421,9 @@ mod tests {
     fn the_json_tells_all_of_it() {
         let frames = Latest::new();
         let status = Status::new(Source::Device, CameraSettings::default());
+        let aim = Aim::new(CameraSettings::default());
         let report = || -> serde_json::Value {
-            serde_json::from_str(&status.to_json(&frames).unwrap()).unwrap()
+            serde_json::from_str(&status.to_json(&frames, &aim).unwrap()).unwrap()
         };
         assert_eq!(report()["state"], "starting");
         assert_eq!(report()["in_use"], serde_json::Value::Null);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::section::{Section, number};
+use super::section::{Section, flag, number};
 
 /// The `[camera]` section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -15,6 +15,14 @@ pub struct CameraSettings {
     pub frames_per_second: u8,
     /// Quality of the JPEGs that are made here, in libjpeg's scale.
     pub quality: u8,
+    /// The rate that a narrow uplink may lower it to. No more than the rate
+    /// asked for counts.
+    pub lowest_frames_per_second: u8,
+    /// The quality that a narrow uplink may lower it to. No more than the
+    /// quality asked for counts.
+    pub lowest_quality: u8,
+    /// Whether a narrow uplink may halve the width and height.
+    pub may_halve_size: bool,
 }
 
 impl Default for CameraSettings {
@@ -24,6 +32,9 @@ impl Default for CameraSettings {
             height: 480,
             frames_per_second: 15,
             quality: 80,
+            lowest_frames_per_second: 5,
+            lowest_quality: 40,
+            may_halve_size: true,
         }
     }
 }
@@ -42,6 +53,17 @@ impl CameraSettings {
         }
         if let Ok(Some(quality)) = section.read("quality", |value| number(value, 1..=100)) {
             settings.quality = quality;
+        }
+        if let Ok(Some(rate)) =
+            section.read("lowest_frames_per_second", |value| number(value, 1..=120))
+        {
+            settings.lowest_frames_per_second = rate;
+        }
+        if let Ok(Some(quality)) = section.read("lowest_quality", |value| number(value, 1..=100)) {
+            settings.lowest_quality = quality;
+        }
+        if let Ok(Some(may)) = section.read("may_halve_size", flag) {
+            settings.may_halve_size = may;
         }
         settings
     }

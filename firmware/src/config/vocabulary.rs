@@ -11,7 +11,15 @@ const ALIASES: [(&str, &str); 2] = [("enrollment", "enrolment"), ("wi-fi", "wifi
 const KEYS: [(&str, &[&str]); 6] = [
     (
         "camera",
-        &["width", "height", "frames_per_second", "quality"],
+        &[
+            "width",
+            "height",
+            "frames_per_second",
+            "quality",
+            "lowest_frames_per_second",
+            "lowest_quality",
+            "may_halve_size",
+        ],
     ),
     (
         "camera.controls",

@@ -255,7 +255,7 @@ fn tell(outcome: &Outcome) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::camera::{pattern_panel::PatternPanel, source::Source};
+    use crate::camera::{aim::Aim, pattern_panel::PatternPanel, source::Source};
 
     fn word(word: &str) -> Setting {
         Setting::Word(word.to_owned())
@@ -274,7 +274,8 @@ mod tests {
     }
 
     fn faults(status: &Status) -> serde_json::Value {
-        let json = status.to_json(&pinhole_link::Latest::new()).unwrap();
+        let aim = Aim::new(Default::default());
+        let json = status.to_json(&pinhole_link::Latest::new(), &aim).unwrap();
         let report: serde_json::Value = serde_json::from_str(&json).unwrap();
         report["control_faults"].clone()
     }

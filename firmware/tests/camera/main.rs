@@ -3,10 +3,12 @@
 // What a test's helpers do is as good as done in the test.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+mod narrow_uplink;
+
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, channel},
@@ -37,7 +39,12 @@ struct Camera {
 
 impl Camera {
     fn start(config: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pinhole"))
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_pinhole")), config)
+    }
+
+    /// Starts it by `program`, which runs it somewhere else.
+    fn start_by(mut program: Command, config: &Path) -> Self {
+        let mut child = program
             .args(["camera", "--source", "pattern", "--tunnel", "in-process"])
             .arg("--config")
             .arg(config)
@@ -76,22 +83,31 @@ impl Drop for Camera {
     }
 }
 
-/// A relay's end of the tunnel, on loopback.
+/// A relay's end of the tunnel.
 struct Relay {
     key: PrivateKey,
     tunnel: Tunnel,
+    address: IpAddr,
 }
 
 impl Relay {
     async fn open(key: PrivateKey, port: u16) -> Self {
+        Self::open_at(key, (Ipv4Addr::LOCALHOST, port).into()).await
+    }
+
+    async fn open_at(key: PrivateKey, listen: SocketAddr) -> Self {
         let settings = Settings {
             private_key: key.clone(),
             address: RELAY,
-            listen: Some((Ipv4Addr::LOCALHOST, port).into()),
+            listen: Some(listen),
         };
         let choice = Choice::Only(Implementation::InProcess);
         let tunnel = Tunnel::open(settings, choice).await.unwrap();
-        Self { key, tunnel }
+        Self {
+            key,
+            tunnel,
+            address: listen.ip(),
+        }
     }
 
     fn port(&self) -> u16 {
@@ -106,7 +122,10 @@ impl Relay {
             private_key,
             address: BOX,
             relay: RelayPeer {
-                endpoint: format!("127.0.0.1:{}", self.port()).parse().unwrap(),
+                endpoint: SocketAddr::from((self.address, self.port()))
+                    .to_string()
+                    .parse()
+                    .unwrap(),
                 public_key: self.key.public_key(),
                 address: RELAY,
             },
