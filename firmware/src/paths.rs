@@ -45,6 +45,8 @@ pub const BLOCK_DEVICES: &str = "/sys/dev/block";
 /// Network interfaces by name.
 pub const INTERFACES: &str = "/sys/class/net";
 
+/// Video devices by the name of their node.
+pub const VIDEO_DEVICES: &str = "/sys/class/video4linux";
 /// Light-emitting diodes by name.
 pub const LEDS: &str = "/sys/class/leds";
 

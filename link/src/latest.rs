@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
 };
@@ -23,6 +23,7 @@ pub struct Latest<T> {
 struct Shared<T> {
     newest: Mutex<Newest<T>>,
     readers: AtomicUsize,
+    joined: AtomicU64,
     readers_changed: Event,
 }
 
@@ -63,6 +64,7 @@ impl<T: Clone> Latest<T> {
                     waiting: Slab::new(),
                 }),
                 readers: AtomicUsize::new(0),
+                joined: AtomicU64::new(0),
                 readers_changed: Event::new(),
             }),
         }
@@ -96,6 +98,7 @@ impl<T: Clone> Latest<T> {
     /// the slot now, if any, without waiting.
     pub fn reader(&self) -> Reader<T> {
         self.shared.readers.fetch_add(1, Ordering::SeqCst);
+        self.shared.joined.fetch_add(1, Ordering::SeqCst);
         self.shared.readers_changed.notify(usize::MAX);
         let mut newest = self.shared.lock();
         let in_slot = u64::from(newest.value.is_some());
@@ -109,6 +112,12 @@ impl<T: Clone> Latest<T> {
     /// How many readers there are now.
     pub fn readers(&self) -> usize {
         self.shared.readers.load(Ordering::SeqCst)
+    }
+
+    /// How many readers there have ever been. Some stay for one value only,
+    /// and [`readers`](Self::readers) may never show them.
+    pub fn joined(&self) -> u64 {
+        self.shared.joined.load(Ordering::SeqCst)
     }
 
     /// Waits until the slot has a reader.
@@ -251,6 +260,7 @@ mod tests {
             assert!(nothing_within(slot.unwanted()).await);
             drop(second);
             slot.unwanted().await;
+            assert_eq!((slot.readers(), slot.joined()), (0, 2));
         });
     }
 

@@ -74,6 +74,8 @@ struct InUse {
     width: Option<u16>,
     height: Option<u16>,
     frames_per_second: Option<f64>,
+    /// What was asked for and what it is, where these differ.
+    deviation: Option<String>,
     #[serde(default)]
     offered: Vec<String>,
 }
@@ -116,10 +118,15 @@ pub struct Asked(Mutex<Option<Answer>>);
 
 impl BoxStatus {
     /// What keeps the box from sending pictures, in its words; `None` while it
-    /// does.
+    /// does, or will when it is asked for them.
     pub(crate) fn trouble(&self) -> Option<&str> {
-        let is_live = self.state.as_deref() == Some("live");
-        self.reason.as_deref().filter(|_| !is_live)
+        let is_well = matches!(self.state.as_deref(), Some("live" | "ready"));
+        self.reason.as_deref().filter(|_| !is_well)
+    }
+
+    /// What was asked of the webcam and what it has, where these differ.
+    pub(crate) fn deviation(&self) -> Option<&str> {
+        self.in_use.as_ref()?.deviation.as_deref()
     }
 
     /// The state in a word.
@@ -203,5 +210,16 @@ mod tests {
             !told.contains("MyHome") && !told.contains("serial"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn a_box_that_waits_to_be_asked_is_in_no_trouble() {
+        let trouble = |state: &str| {
+            let said = format!(r#"{{"state": "{state}", "reason": "why"}}"#);
+            let status: BoxStatus = serde_json::from_str(&said).unwrap();
+            status.trouble().map(str::to_owned)
+        };
+        assert_eq!((trouble("live"), trouble("ready")), (None, None));
+        assert_eq!(trouble("no-webcam").as_deref(), Some("why"));
     }
 }

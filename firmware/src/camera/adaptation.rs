@@ -332,7 +332,7 @@ impl Seen {
 
 /// What there is between what `settings` ask for and the least that they allow.
 fn levels(settings: CameraSettings) -> Vec<Level> {
-    let asked = Aimed::as_asked(settings);
+    let asked = Aimed::as_asked(&settings);
     let mut levels = vec![Level {
         aimed: asked,
         size: 1.0,

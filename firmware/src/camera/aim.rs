@@ -40,7 +40,7 @@ pub(super) enum Scale {
 
 impl Aimed {
     /// What the user asked for: the most that is ever aimed at.
-    pub(super) fn as_asked(settings: CameraSettings) -> Self {
+    pub(super) fn as_asked(settings: &CameraSettings) -> Self {
         Self {
             frames_per_second: settings.frames_per_second.into(),
             quality: settings.quality,

@@ -1,5 +1,5 @@
-//! From the webcam to the outlet: takes its frames, and starts over whenever it
-//! fails or is pulled out.
+//! From the webcam to the outlet: takes its frames while somebody wants them, and
+//! starts over whenever it fails or is pulled out.
 
 use std::{
     convert::Infallible,
@@ -11,10 +11,11 @@ use std::{
 use super::{
     aim::{Aim, Pace},
     controls::Controls,
-    device::{self, Node},
+    nodes::{self, Node},
     notice::Notice,
     outlet::Outlet,
     picture::picture,
+    preference::Preference,
     v4l_stream::{Delivery, Stream},
     webcam::{Webcam, WebcamError},
 };
@@ -42,27 +43,44 @@ const MAX_GAP: u32 = 1000;
 /// more than there are buffers. Further back, the count began anew.
 const MAX_LATENESS: u32 = 32;
 
+/// How long another webcam is left alone after the one in use was pulled out:
+/// with a loose plug, that one is back in a moment.
+const RETURN_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Captures for as long as the process runs.
-pub(super) fn run(
-    settings: CameraSettings,
-    aim: Aim,
-    controls: &Controls,
-    mut outlet: Outlet,
-) -> ! {
-    let mut notice = Notice::default();
+pub(super) fn run(settings: CameraSettings, aim: Aim, controls: Controls, outlet: Outlet) -> ! {
+    let mut capture = Capture {
+        settings,
+        aim,
+        controls,
+        outlet,
+        notice: Notice::default(),
+        preference: Preference::default(),
+    };
     let mut pause = GLANCE;
     loop {
-        let nodes = device::nodes();
-        let Err(error) = session(&settings, &aim, controls, &mut outlet, &mut notice);
-        let was_live = outlet.is_live();
-        let is_told = notice.tell(&error);
-        outlet.interrupted(error.state(), is_told);
-        let changed = pause_unless_changed(pause, &nodes);
+        let nodes = nodes::all();
+        let Err(error) = capture.session();
+        let was_live = capture.outlet.is_live();
+        let is_told = capture.notice.tell(&error);
+        capture.outlet.interrupted(error.state(), is_told);
+        let changed = match error {
+            WebcamError::Unplugged { .. } => pause_until_back(),
+            _ => pause_unless_changed(pause, &nodes),
+        };
         pause = match was_live || changed {
             true => GLANCE,
             false => (2 * pause).min(MAX_PAUSE),
         };
     }
+}
+
+/// Waits until something was plugged in, but no longer than
+/// [`RETURN_PATIENCE`]; returns whether something was.
+fn pause_until_back() -> bool {
+    // Until then, all nodes of the one that was pulled out are gone.
+    thread::sleep(GLANCE);
+    pause_unless_changed(RETURN_PATIENCE, &nodes::all())
 }
 
 /// Waits for `pause`, or until there are other nodes than `nodes`; returns
@@ -72,60 +90,95 @@ fn pause_unless_changed(pause: Duration, nodes: &[Node]) -> bool {
     while left > Duration::ZERO {
         thread::sleep(GLANCE.min(left));
         left = left.saturating_sub(GLANCE);
-        if device::nodes() != nodes {
+        if nodes::all() != nodes {
             return true;
         }
     }
     false
 }
 
-/// Captures from the first webcam that can be used, until it fails.
-fn session(
-    settings: &CameraSettings,
-    aim: &Aim,
-    controls: &Controls,
-    outlet: &mut Outlet,
-    notice: &mut Notice,
-) -> Result<Infallible, WebcamError> {
-    let webcam = Webcam::find(settings)?;
-    let _attending = controls.attend(Arc::clone(&webcam.device) as _);
-    let failed = |source| webcam.failed(source);
-    let mut stream = Stream::start(&webcam.device).map_err(failed)?;
-    let mut pace = Pace::new(settings.frames_per_second);
-    let mut last = None;
-    let started = Instant::now();
-    let mut last_fit = started;
-    loop {
-        let delivery = stream.next(FRAME_PATIENCE).map_err(failed)?;
-        if last.is_some_and(|last| is_late(delivery.sequence, last)) {
-            continue;
+/// What goes from one webcam to the next.
+struct Capture {
+    settings: CameraSettings,
+    aim: Aim,
+    controls: Controls,
+    outlet: Outlet,
+    notice: Notice,
+    preference: Preference,
+}
+
+impl Capture {
+    /// Captures from the first webcam that can be used, until it fails.
+    fn session(&mut self) -> Result<Infallible, WebcamError> {
+        let webcam = Webcam::find(&self.settings, &self.preference)?;
+        let _attending = self.controls.attend(Arc::clone(&webcam.device) as _);
+        let Err(error) = self.deliver_on_demand(&webcam);
+        let identity = webcam.device.identity();
+        match error {
+            _ if self.outlet.is_live() => self.preference.note_delivered(identity),
+            WebcamError::Unplugged { .. } => {}
+            _ => self.preference.note_failed(identity),
         }
-        count(outlet, &delivery, last.replace(delivery.sequence));
-        let sequence = outlet.captured();
-        let aimed = aim.now();
-        if !pace.is_due(Instant::now(), aimed.frames_per_second) {
-            continue;
-        }
-        match picture(
-            delivery.bytes,
-            webcam.in_use.format,
-            &webcam.setting,
-            aimed.quality,
-        ) {
-            Ok(jpeg) => {
-                outlet.publish(jpeg, delivery.captured, sequence, &webcam.in_use);
-                last_fit = Instant::now();
-                if started.elapsed() > SETTLED {
-                    notice.clear();
-                }
-            }
-            Err(unfit) => {
-                outlet.dropped(&unfit);
-                if last_fit.elapsed() > FRAME_PATIENCE {
-                    return Err(webcam.unfit(&unfit));
-                }
+        Err(error)
+    }
+
+    /// Has the webcam deliver for as long as pictures are wanted, at first in
+    /// any case: then it is known what it can.
+    fn deliver_on_demand(&mut self, webcam: &Webcam) -> Result<Infallible, WebcamError> {
+        self.outlet.demand.renew(Instant::now());
+        loop {
+            self.deliver(webcam)?;
+            self.preference.note_delivered(webcam.device.identity());
+            self.notice.clear();
+            self.outlet.idle(&webcam.in_use);
+            while !self.outlet.demand.comes_within(GLANCE) {
+                webcam.require_presence()?;
             }
         }
+    }
+
+    /// Takes the webcam's frames until pictures are no longer wanted.
+    fn deliver(&mut self, webcam: &Webcam) -> Result<(), WebcamError> {
+        let failed = |source| webcam.failed(source);
+        let mut stream = Stream::start(&webcam.device).map_err(failed)?;
+        let mut pace = Pace::new(self.settings.frames_per_second);
+        let mut last = None;
+        let started = Instant::now();
+        let mut last_fit = started;
+        while self.outlet.demand.lasts(Instant::now()) {
+            let delivery = stream.next(FRAME_PATIENCE).map_err(failed)?;
+            if last.is_some_and(|last| is_late(delivery.sequence, last)) {
+                continue;
+            }
+            count(&mut self.outlet, &delivery, last.replace(delivery.sequence));
+            let sequence = self.outlet.captured();
+            let aimed = self.aim.now();
+            if !pace.is_due(Instant::now(), aimed.frames_per_second) {
+                continue;
+            }
+            match picture(
+                delivery.bytes,
+                webcam.in_use.format,
+                &webcam.setting,
+                aimed.quality,
+            ) {
+                Ok(jpeg) => {
+                    self.outlet
+                        .publish(jpeg, delivery.captured, sequence, &webcam.in_use);
+                    last_fit = Instant::now();
+                    if started.elapsed() > SETTLED {
+                        self.notice.clear();
+                    }
+                }
+                Err(unfit) => {
+                    self.outlet.dropped(&unfit);
+                    if last_fit.elapsed() > FRAME_PATIENCE {
+                        return Err(webcam.unfit(&unfit));
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,19 +1,18 @@
-//! A webcam's device node: found, opened, asked what it offers, set.
+//! A webcam's device node: opened, asked what it offers, set.
 //!
-//! The nodes under `/dev` come and go with what is plugged in, under any
-//! number, and one webcam has several: UVC's second one carries metadata, and
-//! a codec's look much like a camera's. What a node is for is in its
-//! `device_caps`. Everything that a device lists is read to a bound, for some
-//! never end their lists.
+//! One webcam has several nodes: UVC's second one carries metadata, and a codec's
+//! look much like a camera's. What a node is for is in its `device_caps`.
+//! Everything that a device lists is read to a bound, for some never end their
+//! lists.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io,
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::fs::{DirEntryExt as _, OpenOptionsExt as _},
+        unix::fs::OpenOptionsExt as _,
     },
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use nix::libc;
@@ -29,13 +28,14 @@ use v4l::{
 };
 
 use super::{
+    identity::Identity,
     ioctl,
     negotiation::{Choice, Interval, IntervalOffer, Offer, Steps},
     status::Format,
 };
 use crate::paths;
 
-/// Most entries that are read of any list of a device's, or of `/dev`.
+/// Most entries that are read of any list of a device's.
 const MAX_LISTED: u32 = 256;
 
 /// Largest side of a picture that is asked for, in pixels.
@@ -45,15 +45,7 @@ const MAX_SIDE: u32 = 8192;
 #[derive(Debug)]
 pub(super) struct Device {
     file: File,
-    name: String,
-}
-
-/// A name under `/dev`. What is plugged in again gets a new inode, even if it
-/// gets the same name.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Node {
-    pub(super) path: PathBuf,
-    inode: u64,
+    identity: Identity,
 }
 
 /// What a device offers.
@@ -70,29 +62,8 @@ pub(super) struct Offers {
 pub(super) struct Setting {
     pub(super) width: u16,
     pub(super) height: u16,
-    /// Bytes from one row to the next; of no meaning for MJPG.
+    /// Bytes from one row of the first plane to the next; of no meaning for MJPG.
     pub(super) stride: usize,
-}
-
-/// The video nodes that exist now, the lowest number first.
-pub(super) fn nodes() -> Vec<Node> {
-    let Ok(folder) = fs::read_dir(paths::DEV) else {
-        return Vec::new();
-    };
-    let number = |name: &str| name.strip_prefix("video")?.parse::<u16>().ok();
-    let mut nodes: Vec<(u16, Node)> = folder
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let node = Node {
-                path: entry.path(),
-                inode: entry.ino(),
-            };
-            Some((number(entry.file_name().to_str()?)?, node))
-        })
-        .take(MAX_LISTED as usize)
-        .collect();
-    nodes.sort_unstable_by_key(|(number, _)| *number);
-    nodes.into_iter().map(|(_, node)| node).collect()
 }
 
 impl Device {
@@ -109,13 +80,28 @@ impl Device {
             .open(path)?;
         let mut capability = v4l2_capability::default();
         ioctl::QUERYCAP.call(&file, &mut capability)?;
-        let name = text(&capability.card);
-        Ok(captures(&capability).then_some(Self { file, name }))
+        let is_webcam = captures(&capability);
+        Ok(is_webcam.then(|| {
+            let name = text(&capability.card);
+            let identity = Identity::new(name, path, Path::new(paths::VIDEO_DEVICES));
+            Self { file, identity }
+        }))
     }
 
     /// The device's name for itself.
     pub(super) fn name(&self) -> &str {
-        &self.name
+        &self.identity.name
+    }
+
+    /// Which device it is.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Whether it is still plugged in.
+    pub(super) fn is_there(&self) -> bool {
+        let mut capability = v4l2_capability::default();
+        ioctl::QUERYCAP.call(self, &mut capability).is_ok()
     }
 
     /// The formats and sizes that the device lists.
@@ -138,12 +124,9 @@ impl Device {
             }
             let code = FourCC::from(description.pixelformat);
             offers.formats.push(text(&code.repr));
-            let format = match &code.repr {
-                b"MJPG" | b"JPEG" => Format::Mjpg,
-                b"YUYV" => Format::Yuyv,
-                _ => continue,
-            };
-            self.list_sizes(format, code, &mut offers.usable)?;
+            if let Some(format) = usable(code) {
+                self.list_sizes(format, code, &mut offers.usable)?;
+            }
         }
         Ok(offers)
     }
@@ -235,7 +218,7 @@ impl Device {
             ));
         }
         // Some drivers leave the stride out where rows follow each other.
-        let row = 2 * usize::from(width);
+        let row = bytes_in_row(choice.format, width);
         Ok(Setting {
             width,
             height,
@@ -262,6 +245,31 @@ impl Device {
 impl AsFd for Device {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+}
+
+/// The format behind V4L2's code for it, if it can be used here
+/// (Linux, Documentation/userspace-api/media/v4l/pixfmt.rst).
+fn usable(code: FourCC) -> Option<Format> {
+    Some(match &code.repr {
+        b"MJPG" | b"JPEG" => Format::Mjpg,
+        b"YUYV" => Format::Yuyv,
+        b"NV12" => Format::Nv12,
+        b"YU12" => Format::Yuv420,
+        b"GREY" => Format::Grey,
+        b"RGB3" => Format::Rgb24,
+        _ => return None,
+    })
+}
+
+/// Bytes in a row of the first plane, without padding.
+fn bytes_in_row(format: Format, width: u16) -> usize {
+    let width = usize::from(width);
+    match format {
+        Format::Mjpg | Format::Pattern => 0,
+        Format::Nv12 | Format::Yuv420 | Format::Grey => width,
+        Format::Yuyv => 2 * width,
+        Format::Rgb24 => 3 * width,
     }
 }
 

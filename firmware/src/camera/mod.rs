@@ -17,6 +17,7 @@
 //! | line | when |
 //! |---|---|
 //! | `first frame: MJPG 640x480 at 15 fps from "NAME"` | each time that a webcam begins to deliver; `first frame: pattern 640x480 at 15 fps` for the pattern |
+//! | `idle: nobody watches` | it has stopped, and begins again when somebody does |
 //! | `the webcam "NAME" was unplugged` | it was pulled out while it delivered |
 //! | `first frame served, 41.2 MB of memory in use` | the first picture since the start has left |
 //! | `no webcam found: plug a USB webcam in` | there is none |
@@ -29,19 +30,23 @@ mod adaptation;
 mod aim;
 mod capture;
 mod controls;
+mod demand;
 mod device;
 pub mod encode;
+mod identity;
 mod ioctl;
 mod machine;
 mod memory;
 mod meter;
 mod negotiation;
+mod nodes;
 mod notice;
 mod options;
 mod outlet;
 pub mod pattern;
 mod pattern_panel;
 mod picture;
+mod preference;
 mod routes;
 mod serve;
 mod source;
@@ -131,10 +136,10 @@ fn start(options: Options) -> io::Result<Infallible> {
 async fn serve(options: Options, executor: Arc<Executor<'static>>) -> io::Result<Infallible> {
     let (config, enrolment) = configuration(&options.config).await;
     let frames = Latest::new();
-    let status = Status::new(options.source, config.camera);
+    let status = Status::new(options.source, config.camera.clone());
     let controls = Controls::new(config.controls, status.clone());
-    let outlet = Outlet::new(frames.clone(), status.clone());
-    let aim = Aim::new(config.camera);
+    let outlet = Outlet::new(frames.clone(), status.clone(), config.camera.warm);
+    let aim = Aim::new(config.camera.clone());
     options
         .source
         .start(config.camera, aim.clone(), controls.clone(), outlet)?;

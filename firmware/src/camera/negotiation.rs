@@ -1,6 +1,7 @@
 //! The choice among what a webcam offers: the size nearest to what was asked
-//! for; of two formats in that size MJPG, which needs no encoding here; then
-//! the nearest rate.
+//! for; in that size what comes as often as was asked, or nearly; and of that
+//! MJPG, which needs no encoding here, then the format that loses the least or
+//! is the cheapest to encode.
 
 use std::fmt;
 
@@ -8,6 +9,9 @@ use v4l::FourCC;
 
 use super::status::Format;
 use crate::config::CameraSettings;
+
+/// Part of the rate asked for that is near enough.
+const NEAR: f64 = 0.8;
 
 /// A format in one size, or in a range of sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,8 +95,9 @@ impl Steps {
     }
 }
 
-/// Chooses format and size. `None` if nothing is offered.
-pub(super) fn choose(offers: &[Offer], asked: &CameraSettings) -> Option<Choice> {
+/// Each format in the size that is nearest to what was asked for, where no
+/// other comes nearer.
+pub(super) fn nearest(offers: &[Offer], asked: &CameraSettings) -> Vec<Choice> {
     let (asked_width, asked_height) = (u32::from(asked.width), u32::from(asked.height));
     let choices = offers.iter().map(|offer| Choice {
         format: offer.format,
@@ -100,26 +105,73 @@ pub(super) fn choose(offers: &[Offer], asked: &CameraSettings) -> Option<Choice>
         width: offer.width.nearest(asked_width),
         height: offer.height.nearest(asked_height),
     });
-    choices.min_by_key(|choice| {
-        let away = u64::from(choice.width.abs_diff(asked_width))
-            + u64::from(choice.height.abs_diff(asked_height));
+    let away = |choice: &Choice| {
+        let width = u64::from(choice.width.abs_diff(asked_width));
         // As far away above as below: the smaller one is the cheaper one.
-        (away, choice.width, choice.format != Format::Mjpg)
+        (
+            width + u64::from(choice.height.abs_diff(asked_height)),
+            choice.width,
+        )
+    };
+    let Some(least) = choices.clone().map(|choice| away(&choice)).min() else {
+        return Vec::new();
+    };
+    choices.filter(|choice| away(choice) == least).collect()
+}
+
+/// Chooses one of the `choices`, each with the intervals that the device lists
+/// for it, and an interval. `None` if there is none to choose from.
+pub(super) fn choose(
+    choices: impl IntoIterator<Item = (Choice, Vec<IntervalOffer>)>,
+    frames_per_second: u8,
+) -> Option<(Choice, Interval)> {
+    let asked = Interval::of(frames_per_second);
+    let with_interval = choices.into_iter().map(|(choice, offers)| {
+        // A driver without a list may be able to do anything.
+        let interval = choose_interval(&offers, frames_per_second).unwrap_or(asked);
+        (choice, interval)
+    });
+    with_interval.min_by_key(|(choice, interval)| {
+        (
+            shortfall(interval.rate(), asked.rate()),
+            rank(choice.format),
+        )
     })
+}
+
+/// Whole frames a second that a rate stays behind what was asked for; none for
+/// one that comes near, as 29.97 does to 30 and 25 to 30.
+fn shortfall(rate: f64, asked: f64) -> u32 {
+    match rate >= NEAR * asked {
+        true => 0,
+        // At most 255.
+        false => (asked - rate) as u32,
+    }
+}
+
+/// The place of a format among those that are to be had in the same size and
+/// at the same rate.
+fn rank(format: Format) -> u8 {
+    match format {
+        Format::Mjpg | Format::Pattern => 0,
+        // 4:2:2, as it is encoded.
+        Format::Yuyv => 1,
+        Format::Nv12 => 2,
+        Format::Yuv420 => 3,
+        Format::Grey => 4,
+        Format::Rgb24 => 5,
+    }
 }
 
 /// Chooses the interval nearest to a rate; the shorter one of two that are
 /// equally near. `None` if nothing sensible is offered.
-pub(super) fn choose_interval(offers: &[IntervalOffer], frames_per_second: u8) -> Option<Interval> {
+fn choose_interval(offers: &[IntervalOffer], frames_per_second: u8) -> Option<Interval> {
     let asked = f64::from(frames_per_second);
     let nearest = |offer: &IntervalOffer| match *offer {
         IntervalOffer::Discrete(interval) => interval,
         IntervalOffer::Range { shortest, .. } if asked > shortest.rate() => shortest,
         IntervalOffer::Range { longest, .. } if asked < longest.rate() => longest,
-        IntervalOffer::Range { .. } => Interval {
-            numerator: 1,
-            denominator: frames_per_second.into(),
-        },
+        IntervalOffer::Range { .. } => Interval::of(frames_per_second),
     };
     let intervals = offers.iter().map(nearest);
     let sensible = intervals.filter(|interval| interval.rate().is_normal());
@@ -131,6 +183,14 @@ pub(super) fn choose_interval(offers: &[IntervalOffer], frames_per_second: u8) -
 }
 
 impl Interval {
+    /// The interval of a rate.
+    fn of(frames_per_second: u8) -> Self {
+        Self {
+            numerator: 1,
+            denominator: frames_per_second.into(),
+        }
+    }
+
     /// Frames in a second. Infinite or not a number where the fraction is
     /// senseless.
     pub(super) fn rate(self) -> f64 {
@@ -161,13 +221,37 @@ mod tests {
         }
     }
 
-    fn chosen(offers: &[Offer], width: u16, height: u16) -> (Format, u32, u32) {
-        let choice = choose(offers, &asked(width, height)).unwrap();
-        (choice.format, choice.width, choice.height)
+    fn nearest_of(offers: &[Offer], width: u16, height: u16) -> Vec<(Format, u32, u32)> {
+        let choices = nearest(offers, &asked(width, height));
+        let told = |choice: Choice| (choice.format, choice.width, choice.height);
+        choices.into_iter().map(told).collect()
+    }
+
+    fn rate(denominator: u32, numerator: u32) -> Interval {
+        Interval {
+            numerator,
+            denominator,
+        }
+    }
+
+    /// What is chosen at `asked` frames a second, of formats with their rates.
+    fn chosen(offers: &[(Format, &[u32])], asked: u8) -> (Format, f64) {
+        let offers = offers.iter().map(|(format, rates)| {
+            let choice = Choice {
+                format: *format,
+                code: FourCC::new(b"TEST"),
+                width: 640,
+                height: 480,
+            };
+            let listed = rates.iter().map(|listed| rate(*listed, 1));
+            (choice, listed.map(IntervalOffer::Discrete).collect())
+        });
+        let (choice, interval) = choose(offers, asked).unwrap();
+        (choice.format, interval.rate())
     }
 
     #[test]
-    fn the_nearest_size_wins_and_mjpg_among_equals() {
+    fn the_nearest_size_wins_whatever_its_format() {
         use Format::{Mjpg, Yuyv};
         let webcam = [
             discrete(Yuyv, 640, 480),
@@ -175,13 +259,36 @@ mod tests {
             discrete(Mjpg, 640, 480),
             discrete(Mjpg, 1280, 720),
         ];
-        assert_eq!(chosen(&webcam, 640, 480), (Mjpg, 640, 480));
-        assert_eq!(chosen(&webcam, 1920, 1080), (Mjpg, 1280, 720));
-        assert_eq!(chosen(&webcam, 160, 120), (Yuyv, 320, 240));
-        assert_eq!(chosen(&webcam[..2], 640, 480), (Yuyv, 640, 480));
+        assert_eq!(
+            nearest_of(&webcam, 640, 480),
+            [(Yuyv, 640, 480), (Mjpg, 640, 480)]
+        );
+        assert_eq!(nearest_of(&webcam, 1920, 1080), [(Mjpg, 1280, 720)]);
+        assert_eq!(nearest_of(&webcam, 160, 120), [(Yuyv, 320, 240)]);
         let between = [discrete(Mjpg, 1280, 720), discrete(Mjpg, 640, 720)];
-        assert_eq!(chosen(&between, 960, 720), (Mjpg, 640, 720));
-        assert_eq!(choose(&[], &asked(640, 480)), None);
+        assert_eq!(nearest_of(&between, 960, 720), [(Mjpg, 640, 720)]);
+        assert_eq!(nearest_of(&[], 640, 480), []);
+    }
+
+    #[test]
+    fn of_formats_that_come_often_enough_the_cheapest_wins() {
+        use Format::{Grey, Mjpg, Nv12, Rgb24, Yuv420, Yuyv};
+        let all = [Rgb24, Grey, Yuv420, Nv12, Yuyv, Mjpg].map(|format| (format, &[30][..]));
+        for count in 1..=all.len() {
+            assert_eq!(chosen(&all[..count], 30), (all[count - 1].0, 30.0));
+        }
+        // What raw formats do over USB 2 at larger sizes.
+        let webcam = [(Yuyv, &[5][..]), (Mjpg, &[30, 15])];
+        assert_eq!(chosen(&webcam, 30), (Mjpg, 30.0));
+        assert_eq!(chosen(&webcam, 5), (Mjpg, 15.0));
+        let slow_mjpg = [(Mjpg, &[5][..]), (Yuyv, &[30])];
+        assert_eq!(chosen(&slow_mjpg, 30), (Yuyv, 30.0));
+        assert_eq!(chosen(&slow_mjpg, 5), (Mjpg, 5.0));
+        let slightly_slow_mjpg = [(Mjpg, &[25][..]), (Yuyv, &[30])];
+        assert_eq!(chosen(&slightly_slow_mjpg, 30), (Mjpg, 25.0));
+        // A driver without a list.
+        assert_eq!(chosen(&[(Nv12, &[]), (Yuyv, &[5])], 30), (Nv12, 30.0));
+        assert_eq!(choose([], 30), None);
     }
 
     #[test]
@@ -217,10 +324,6 @@ mod tests {
 
     #[test]
     fn the_nearest_rate_wins() {
-        let rate = |denominator, numerator| Interval {
-            numerator,
-            denominator,
-        };
         let offered = |rates: &[Interval], asked| {
             let offers: Vec<_> = rates.iter().copied().map(IntervalOffer::Discrete).collect();
             choose_interval(&offers, asked)

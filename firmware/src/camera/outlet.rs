@@ -7,6 +7,7 @@ use pinhole_link::{Frame, Latest};
 use tracing::info;
 
 use super::{
+    demand::Demand,
     notice::Notice,
     status::{InUse, State, Status},
 };
@@ -14,25 +15,29 @@ use super::{
 /// The slot that the server reads from, together with the status that tells
 /// what goes into it. It numbers the pictures.
 pub(super) struct Outlet {
+    /// Whether anybody wants what is put here.
+    pub(super) demand: Demand,
     frames: Latest<Frame>,
     status: Status,
     /// What delivers now; nothing until its first picture.
     in_use: Option<InUse>,
-    /// Whether the log has what is in use: it has not where a fault comes and
-    /// goes, which is told once a minute.
-    is_told: bool,
+    /// What the log says is in use. Where a fault comes and goes, which is told
+    /// once a minute, what delivers in between is not told each time.
+    told: Option<InUse>,
     unfit: Notice,
     sequence: u64,
 }
 
 impl Outlet {
-    /// An outlet into `frames` that reports to `status`.
-    pub(super) fn new(frames: Latest<Frame>, status: Status) -> Self {
+    /// An outlet into `frames` that reports to `status`. With `warm`, pictures
+    /// are always wanted there.
+    pub(super) fn new(frames: Latest<Frame>, status: Status, warm: bool) -> Self {
         Self {
+            demand: Demand::new(frames.clone(), warm),
             frames,
             status,
             in_use: None,
-            is_told: false,
+            told: None,
             unfit: Notice::default(),
             sequence: 0,
         }
@@ -70,9 +75,9 @@ impl Outlet {
     ) {
         self.frames.publish(Frame::new(jpeg, captured, sequence));
         if self.in_use.as_ref() != Some(source) {
-            if !self.is_told {
+            if self.told.as_ref() != Some(source) {
                 info!("first frame: {source}");
-                self.is_told = true;
+                self.told = Some(source.clone());
             }
             self.status.live(source.clone());
             self.in_use = Some(source.clone());
@@ -84,12 +89,24 @@ impl Outlet {
         self.in_use.is_some()
     }
 
+    /// Empties the slot, because nobody wants pictures from `source`, which
+    /// could deliver them.
+    pub(super) fn idle(&mut self, source: &InUse) {
+        self.in_use = None;
+        self.told = None;
+        self.frames.clear();
+        info!("idle: nobody watches");
+        self.status.ready(source.clone());
+    }
+
     /// Empties the slot, because nothing will come for a while; `state` says
     /// why, and `is_told` whether the log does: if so, it says too when there
     /// are pictures again.
     pub(super) fn interrupted(&mut self, state: State, is_told: bool) {
         self.in_use = None;
-        self.is_told &= !is_told;
+        if is_told {
+            self.told = None;
+        }
         self.frames.clear();
         self.status.interrupted(state);
     }
@@ -104,13 +121,14 @@ mod tests {
     fn an_interruption_empties_the_slot_and_the_count_goes_on() {
         let frames = Latest::new();
         let status = Status::new(Source::Device, Default::default());
-        let mut outlet = Outlet::new(frames.clone(), status.clone());
+        let mut outlet = Outlet::new(frames.clone(), status.clone(), false);
         let webcam = InUse {
             device: Some("Webcam".to_owned()),
             format: Format::Mjpg,
             width: 640,
             height: 480,
             frames_per_second: 15.0,
+            deviation: None,
             offered: Vec::new(),
         };
         let number = outlet.captured();
@@ -118,13 +136,19 @@ mod tests {
         assert_eq!(frames.newest().unwrap().sequence(), 1);
         assert_eq!(status.state(), State::Live);
         assert!(outlet.is_live());
+        outlet.idle(&webcam);
+        assert!(!outlet.is_live() && frames.newest().is_none());
+        assert_eq!(status.state(), State::Ready);
+        let number = outlet.captured();
+        outlet.publish(Bytes::new(), SystemTime::now(), number, &webcam);
+        assert_eq!(status.state(), State::Live);
         outlet.interrupted(State::NoWebcam, true);
         assert!(!outlet.is_live());
         assert!(frames.newest().is_none());
         assert_eq!(status.state(), State::NoWebcam);
         let number = outlet.captured();
         outlet.publish(Bytes::new(), SystemTime::now(), number, &webcam);
-        assert_eq!(frames.newest().unwrap().sequence(), 2);
+        assert_eq!(frames.newest().unwrap().sequence(), 3);
         assert_eq!(status.state(), State::Live);
     }
 }

@@ -64,7 +64,7 @@ impl Source {
     ) -> io::Result<()> {
         let thread = thread::Builder::new().name("capture".to_owned());
         thread.spawn(move || match self {
-            Self::Device => capture::run(settings, aim, &controls, outlet),
+            Self::Device => capture::run(settings, aim, controls, outlet),
             Self::Pattern => draw(settings, &aim, &controls, outlet),
         })?;
         Ok(())
@@ -83,10 +83,15 @@ fn draw(settings: CameraSettings, aim: &Aim, controls: &Controls, mut outlet: Ou
         width: settings.width,
         height: settings.height,
         frames_per_second: settings.frames_per_second.into(),
+        deviation: None,
         offered: Vec::new(),
     };
     let mut due = Instant::now();
     loop {
+        if !outlet.demand.lasts(Instant::now()) {
+            outlet.idle(&source);
+            outlet.demand.comes();
+        }
         let aimed = aim.now();
         let captured = SystemTime::now();
         let sequence = outlet.captured();

@@ -62,6 +62,8 @@ pub(super) enum State {
     Starting,
     /// Pictures arrive.
     Live,
+    /// Pictures could arrive, and nobody wants them.
+    Ready,
     /// No webcam is plugged in.
     NoWebcam,
     /// The webcam cannot be used as it is; the text says why and what to do.
@@ -83,6 +85,8 @@ pub(super) struct InUse {
     pub(super) height: u16,
     /// The rate that the source was set to.
     pub(super) frames_per_second: f64,
+    /// What the user asked for and what it is, where these differ.
+    pub(super) deviation: Option<String>,
     /// What it could be set to, such as "MJPG 1280x720".
     pub(super) offered: Vec<String>,
 }
@@ -95,6 +99,14 @@ pub(super) enum Format {
     Mjpg,
     /// As 4:2:2 samples, which are encoded here.
     Yuyv,
+    /// As 4:2:0 samples, the colours of a pixel side by side.
+    Nv12,
+    /// As 4:2:0 samples in three planes.
+    Yuv420,
+    /// As brightness alone.
+    Grey,
+    /// As red, green and blue.
+    Rgb24,
     /// Drawn here.
     Pattern,
 }
@@ -129,6 +141,14 @@ impl Status {
     pub(super) fn live(&self, source: InUse) {
         let mut changing = self.changing();
         changing.state = State::Live;
+        changing.in_use = Some(source);
+        changing.publish();
+    }
+
+    /// Pictures could arrive from `source`, and nobody wants them.
+    pub(super) fn ready(&self, source: InUse) {
+        let mut changing = self.changing();
+        changing.state = State::Ready;
         changing.in_use = Some(source);
         changing.publish();
     }
@@ -203,7 +223,7 @@ impl Status {
             state: changing.state.code(),
             reason: changing.state.to_string(),
             source: self.0.source,
-            asked: self.0.asked,
+            asked: &self.0.asked,
             in_use: changing.in_use.as_ref(),
             control_faults: &changing.control_faults,
             frames: FramesReport {
@@ -254,12 +274,11 @@ impl Changing {
     }
 
     fn picture(&self) -> Option<Condition> {
+        let source = || Some(self.in_use.as_ref()?.to_string());
         match &self.state {
             State::Starting => None,
-            State::Live => self
-                .in_use
-                .as_ref()
-                .map(|source| Condition::Live(source.to_string())),
+            State::Live => source().map(Condition::Live),
+            State::Ready => source().map(Condition::Ready),
             State::NoWebcam => Some(Condition::NoWebcam),
             State::UnusableWebcam(reason) | State::WebcamFailed(reason) => {
                 Some(Condition::WebcamUnusable(reason.clone()))
@@ -274,6 +293,7 @@ impl State {
         match self {
             Self::Starting => "starting",
             Self::Live => "live",
+            Self::Ready => "ready",
             Self::NoWebcam => "no-webcam",
             Self::UnusableWebcam(_) => "unusable-webcam",
             Self::WebcamFailed(_) => "webcam-failed",
@@ -286,20 +306,49 @@ impl fmt::Display for State {
         formatter.write_str(match self {
             Self::Starting => "the camera is starting",
             Self::Live => "pictures arrive",
+            Self::Ready => "ready: pictures go to the relay when somebody watches",
             Self::NoWebcam => "no webcam found: plug a USB webcam in",
             Self::UnusableWebcam(reason) | Self::WebcamFailed(reason) => reason,
         })
     }
 }
 
-impl fmt::Display for InUse {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl InUse {
+    /// Notes what the user asked for, if this is less or of another size. A
+    /// source that is faster is no deviation: what is too much is passed over.
+    pub(super) fn compared_to(mut self, asked: &CameraSettings) -> Self {
+        let is_other_size = (self.width, self.height) != (asked.width, asked.height);
+        // 29.97 is meant by 30.
+        let is_slower = self.frames_per_second + 0.5 < asked.frames_per_second.into();
+        self.deviation = (is_other_size || is_slower).then(|| {
+            format!(
+                "asked for {}x{} at {} fps, the webcam has {}",
+                asked.width,
+                asked.height,
+                asked.frames_per_second,
+                self.picture()
+            )
+        });
+        self
+    }
+
+    /// What the pictures are.
+    fn picture(&self) -> String {
         let Self { width, height, .. } = self;
         // Two places are enough for 29.97, and 15 shows as 15.
         let rate = (self.frames_per_second * 100.0).round() / 100.0;
-        write!(formatter, "{} {width}x{height} at {rate} fps", self.format)?;
-        match &self.device {
-            Some(device) => write!(formatter, " from {device:?}"),
+        format!("{} {width}x{height} at {rate} fps", self.format)
+    }
+}
+
+impl fmt::Display for InUse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.picture())?;
+        if let Some(device) = &self.device {
+            write!(formatter, " from {device:?}")?;
+        }
+        match &self.deviation {
+            Some(deviation) => write!(formatter, "; {deviation}"),
             None => Ok(()),
         }
     }
@@ -310,6 +359,10 @@ impl fmt::Display for Format {
         formatter.write_str(match self {
             Self::Mjpg => "MJPG",
             Self::Yuyv => "YUYV",
+            Self::Nv12 => "NV12",
+            Self::Yuv420 => "YUV420",
+            Self::Grey => "GREY",
+            Self::Rgb24 => "RGB24",
             Self::Pattern => "pattern",
         })
     }
@@ -325,7 +378,7 @@ struct Report<'status> {
     state: &'static str,
     reason: String,
     source: Source,
-    asked: CameraSettings,
+    asked: &'status CameraSettings,
     in_use: Option<&'status InUse>,
     /// What of `[camera.controls]` the webcam cannot do.
     control_faults: &'status [String],
@@ -385,6 +438,7 @@ mod tests {
             width: 640,
             height: 480,
             frames_per_second: 30000.0 / 1001.0,
+            deviation: None,
             offered: vec!["MJPG 640x480".to_owned()],
         }
     }
@@ -399,9 +453,30 @@ mod tests {
             panic!("not told");
         };
         assert!(text.starts_with("MJPG 640x480 at 29.97 fps from "));
+        changing.state = State::Ready;
+        assert!(matches!(changing.picture(), Some(Condition::Ready(_))));
         changing.state = State::WebcamFailed("it failed".to_owned());
         let failed = Condition::WebcamUnusable("it failed".to_owned());
         assert_eq!(changing.picture(), Some(failed));
+    }
+
+    #[test]
+    fn less_than_was_asked_for_is_told() {
+        let compared = |width, frames_per_second| {
+            let asked = CameraSettings {
+                width,
+                height: 480,
+                frames_per_second,
+                ..CameraSettings::default()
+            };
+            webcam().compared_to(&asked).to_string()
+        };
+        let plain = webcam().to_string();
+        assert_eq!(compared(640, 30), plain);
+        assert_eq!(compared(640, 5), plain);
+        let asked = "; asked for 640x480 at 60 fps, the webcam has MJPG 640x480 at 29.97 fps";
+        assert_eq!(compared(640, 60), format!("{plain}{asked}"));
+        assert!(compared(1920, 30).contains("asked for 1920x480 at 30 fps, "));
     }
 
     #[test]
@@ -458,6 +533,9 @@ mod tests {
                 .unwrap()
                 >= 7.0
         );
+        status.ready(webcam());
+        assert_eq!(report()["state"], "ready");
+        assert_eq!(report()["in_use"]["format"], "MJPG");
         status.interrupted(State::NoWebcam);
         assert_eq!(report()["state"], "no-webcam");
         assert_eq!(report()["reason"], "no webcam found: plug a USB webcam in");

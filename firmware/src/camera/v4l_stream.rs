@@ -89,12 +89,7 @@ impl<'device> Stream<'device> {
             buffers: Vec::new(),
             held: None,
         };
-        let mut request = v4l2_requestbuffers {
-            count: BUFFERS,
-            type_: Type::VideoCapture as u32,
-            memory: Memory::Mmap as u32,
-            ..Default::default()
-        };
+        let mut request = request(BUFFERS);
         let asked = ioctl::REQBUFS.call(device, &mut request);
         asked.map_err(failed("VIDIOC_REQBUFS"))?;
         for index in 0..request.count.min(MAX_BUFFERS) {
@@ -200,9 +195,21 @@ impl<'device> Stream<'device> {
 
 impl Drop for Stream<'_> {
     fn drop(&mut self) {
-        // A device that is gone has stopped already. The buffers go with the
-        // mappings and with the open file.
+        // A device that is gone has stopped already. The kernel keeps buffers
+        // until they are neither mapped nor asked for.
         let _ = ioctl::STREAMOFF.call(self.device, &mut (Type::VideoCapture as libc::c_int));
+        self.buffers.clear();
+        let _ = ioctl::REQBUFS.call(self.device, &mut request(0));
+    }
+}
+
+/// What asks the kernel for `count` buffers in the place of those that it made.
+fn request(count: u32) -> v4l2_requestbuffers {
+    v4l2_requestbuffers {
+        count,
+        type_: Type::VideoCapture as u32,
+        memory: Memory::Mmap as u32,
+        ..Default::default()
     }
 }
 

@@ -1,12 +1,15 @@
-//! A webcam that is found, identified and set, and what can go wrong with one.
+//! A webcam that is found among several, identified and set, and what can go
+//! wrong with one.
 
 use std::{io, path::PathBuf, sync::Arc};
 
 use nix::libc;
 
 use super::{
-    device::{self, Device, Node, Setting},
-    negotiation::{Interval, Offer, choose, choose_interval},
+    device::{Device, Setting},
+    negotiation::{Offer, choose, nearest},
+    nodes::{self, Node},
+    preference::Preference,
     status::{InUse, State},
     v4l_stream::StreamError,
 };
@@ -14,6 +17,9 @@ use crate::config::CameraSettings;
 
 /// Most of a webcam's offers that are told. They have some twenty.
 const MAX_OFFERS_TOLD: usize = 64;
+
+/// Most webcams that are told in one line.
+const MAX_WEBCAMS_TOLD: usize = 8;
 
 /// A webcam that is set to deliver.
 pub(super) struct Webcam {
@@ -27,16 +33,22 @@ pub(super) struct Webcam {
 pub(super) enum WebcamError {
     #[error("no webcam found: plug a USB webcam in")]
     NoWebcam,
+    #[error("no webcam is what pinhole.toml asks for with device = {asked:?}: there is {found}")]
+    NotChosen { asked: String, found: String },
     #[error("{} cannot be opened: {source}{}", path.display(), hint(source))]
     Open { path: PathBuf, source: io::Error },
     #[error(
-        "the webcam {name:?} has no usable format: it offers {offered}, and MJPG or YUYV is needed: plug another one in"
+        "the webcam {name:?} has no usable format: it offers {offered}, and MJPG, YUYV, NV12, YUV420, GREY or RGB24 is needed: plug another one in"
     )]
     NoFormat { name: String, offered: String },
     #[error("the webcam {name:?} failed: {source}; trying again")]
     Device { name: String, source: io::Error },
     #[error("the webcam {name:?} is in use by another program: stop that one")]
     Busy { name: String },
+    #[error(
+        "the webcam {name:?} has too little of its USB port: unplug what else is there, or choose a smaller size in pinhole.toml"
+    )]
+    NoBandwidth { name: String },
     #[error("the webcam {name:?} was unplugged")]
     Unplugged { name: String },
     #[error("the webcam {name:?} failed: {source}; trying again")]
@@ -59,9 +71,11 @@ impl WebcamError {
     pub(super) fn state(&self) -> State {
         match self {
             Self::NoWebcam | Self::Unplugged { .. } => State::NoWebcam,
-            Self::Open { .. } | Self::NoFormat { .. } | Self::Busy { .. } => {
-                State::UnusableWebcam(self.to_string())
-            }
+            Self::NotChosen { .. }
+            | Self::Open { .. }
+            | Self::NoFormat { .. }
+            | Self::NoBandwidth { .. }
+            | Self::Busy { .. } => State::UnusableWebcam(self.to_string()),
             Self::Device { .. } | Self::Stream { .. } | Self::Unfit { .. } => {
                 State::WebcamFailed(self.to_string())
             }
@@ -70,21 +84,40 @@ impl WebcamError {
 }
 
 impl Webcam {
-    /// Opens and sets the first webcam that offers what can be used.
+    /// Opens and sets the webcam that the user chose, or else the one that
+    /// `preference` favours of those that offer what can be used.
     ///
     /// # Errors
     /// When there is none; otherwise why the last of them cannot be used.
-    pub(super) fn find(settings: &CameraSettings) -> Result<Self, WebcamError> {
+    pub(super) fn find(
+        settings: &CameraSettings,
+        preference: &Preference,
+    ) -> Result<Self, WebcamError> {
         let mut error = WebcamError::NoWebcam;
-        for Node { path, .. } in device::nodes() {
+        let mut devices = Vec::new();
+        for Node { path, .. } in nodes::all() {
             match Device::open(&path) {
-                Ok(Some(device)) => match Self::set(device, settings) {
-                    Ok(webcam) => return Ok(webcam),
-                    Err(reason) => error = reason,
-                },
+                Ok(Some(device)) => devices.push(device),
                 Ok(None) => {}
                 Err(source) if is_gone(&source) => {}
                 Err(source) => error = WebcamError::Open { path, source },
+            }
+        }
+        if let Some(asked) = &settings.device
+            && !devices.is_empty()
+        {
+            let found = told(&devices);
+            devices.retain(|device| device.identity().is_chosen_by(asked));
+            let asked = asked.clone();
+            error = WebcamError::NotChosen { asked, found };
+        }
+        // The sort keeps the nodes of one device in their order: the first one
+        // is the one for colours, others see infrared.
+        devices.sort_by(|one, other| preference.order(one.identity(), other.identity()));
+        for device in devices {
+            match Self::set(device, settings) {
+                Ok(webcam) => return Ok(webcam),
+                Err(reason) => error = reason,
             }
         }
         Err(error)
@@ -101,7 +134,12 @@ impl Webcam {
             },
         };
         let offers = device.offers().map_err(failed)?;
-        let Some(choice) = choose(&offers.usable, settings) else {
+        let choices = nearest(&offers.usable, settings)
+            .into_iter()
+            .map(|choice| Ok((choice, device.intervals(choice)?)));
+        let choices: io::Result<Vec<_>> = choices.collect();
+        let chosen = choose(choices.map_err(failed)?, settings.frames_per_second);
+        let Some((choice, interval)) = chosen else {
             return Err(WebcamError::NoFormat {
                 name: name(),
                 offered: match &offers.formats[..] {
@@ -111,12 +149,6 @@ impl Webcam {
             });
         };
         let setting = device.set_format(choice).map_err(failed)?;
-        let listed = device.intervals(choice).map_err(failed)?;
-        let asked = Interval {
-            numerator: 1,
-            denominator: settings.frames_per_second.into(),
-        };
-        let interval = choose_interval(&listed, settings.frames_per_second).unwrap_or(asked);
         let interval = device.set_interval(interval).unwrap_or(interval);
         let in_use = InUse {
             device: Some(name()),
@@ -124,13 +156,27 @@ impl Webcam {
             width: setting.width,
             height: setting.height,
             frames_per_second: interval.rate(),
+            deviation: None,
             offered: offered(&offers.usable),
         };
         Ok(Self {
             device: Arc::new(device),
             setting,
-            in_use,
+            in_use: in_use.compared_to(settings),
         })
+    }
+
+    /// Passes if the webcam is still plugged in.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub(super) fn require_presence(&self) -> Result<(), WebcamError> {
+        match self.device.is_there() {
+            true => Ok(()),
+            false => Err(WebcamError::Unplugged {
+                name: self.device.name().to_owned(),
+            }),
+        }
     }
 
     /// The error of a webcam whose pictures are all unfit to be shown.
@@ -151,9 +197,19 @@ impl Webcam {
             StreamError::Failed { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => {
                 WebcamError::Busy { name }
             }
+            StreamError::Failed { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                WebcamError::NoBandwidth { name }
+            }
             source => WebcamError::Stream { name, source },
         }
     }
+}
+
+/// The webcams that are there, for their owner to choose from.
+fn told(devices: &[Device]) -> String {
+    let told = devices.iter().take(MAX_WEBCAMS_TOLD);
+    let told: Vec<_> = told.map(|device| device.identity().to_string()).collect();
+    told.join(", ")
 }
 
 /// What a webcam can be set to, for its owner to read.
@@ -177,11 +233,11 @@ mod tests {
     fn errors_are_one_line_that_says_what_to_do() {
         let error = WebcamError::NoFormat {
             name: "Cam".to_owned(),
-            offered: "H264, NV12".to_owned(),
+            offered: "H264, UYVY".to_owned(),
         };
         assert_eq!(
             error.to_string(),
-            "the webcam \"Cam\" has no usable format: it offers H264, NV12, and MJPG or YUYV is needed: plug another one in"
+            "the webcam \"Cam\" has no usable format: it offers H264, UYVY, and MJPG, YUYV, NV12, YUV420, GREY or RGB24 is needed: plug another one in"
         );
         let error = WebcamError::Open {
             path: "/dev/video0".into(),

@@ -117,6 +117,8 @@ pub enum Condition {
     WebcamUnusable(String),
     /// Pictures arrive from this source.
     Live(String),
+    /// Pictures could arrive from this source, and nobody watches.
+    Ready(String),
 
     /// A part of the box's program ends again and again.
     WorkerFailing {
@@ -185,7 +187,8 @@ impl Condition {
             Self::Online { .. }
             | Self::TimeKnown { .. }
             | Self::TunnelUp { .. }
-            | Self::Live(_) => Weight::Good,
+            | Self::Live(_)
+            | Self::Ready(_) => Weight::Good,
         }
     }
 
@@ -235,6 +238,9 @@ impl Condition {
             Self::NoWebcam => "No webcam is plugged in.".to_owned(),
             Self::WebcamUnusable(reason) => sentence(reason),
             Self::Live(source) => format!("Pictures arrive: {source}."),
+            Self::Ready(source) => format!(
+                "Ready: pictures go to the relay when somebody watches. They are {source}."
+            ),
             Self::WorkerFailing { worker } => {
                 format!("A part of the box's program ends again and again: {worker}.")
             }
@@ -313,7 +319,8 @@ impl Condition {
             | Self::TimeUnknown
             | Self::TimeKnown { .. }
             | Self::TunnelUp { .. }
-            | Self::Live(_) => return None,
+            | Self::Live(_)
+            | Self::Ready(_) => return None,
         };
         Some(remedy)
     }

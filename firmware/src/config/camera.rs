@@ -1,11 +1,16 @@
 //! `[camera]`.
 
 use serde::Serialize;
+use toml::de::DeValue;
 
-use super::section::{Section, flag, number};
+use super::section::{Section, flag, number, text};
+
+/// Most letters of the choice among webcams. A serial number has at most 126
+/// (USB 2.0 section 9.6.7).
+const MAX_DEVICE_LEN: usize = 126;
 
 /// The `[camera]` section.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CameraSettings {
     /// Width asked for, in pixels.
     pub width: u16,
@@ -23,6 +28,11 @@ pub struct CameraSettings {
     pub lowest_quality: u8,
     /// Whether a narrow uplink may halve the width and height.
     pub may_halve_size: bool,
+    /// Which of several webcams to take: by its name or a part of it, by its
+    /// USB IDs (`046d:0825`), its serial number or its USB port (`1-1.2`).
+    pub device: Option<String>,
+    /// Whether the webcam delivers also while nobody watches.
+    pub warm: bool,
 }
 
 impl Default for CameraSettings {
@@ -35,6 +45,8 @@ impl Default for CameraSettings {
             lowest_frames_per_second: 5,
             lowest_quality: 40,
             may_halve_size: true,
+            device: None,
+            warm: false,
         }
     }
 }
@@ -65,6 +77,24 @@ impl CameraSettings {
         if let Ok(Some(may)) = section.read("may_halve_size", flag) {
             settings.may_halve_size = may;
         }
+        if let Ok(device) = section.read("device", device) {
+            settings.device = device;
+        }
+        if let Ok(Some(warm)) = section.read("warm", flag) {
+            settings.warm = warm;
+        }
         settings
+    }
+}
+
+/// The choice among webcams.
+fn device(value: &DeValue<'_>) -> Result<String, String> {
+    let device = text(value)?.trim().to_owned();
+    match device.len() {
+        0 => Err("is empty: write a webcam's name, or leave the line out".to_owned()),
+        1..=MAX_DEVICE_LEN => Ok(device),
+        _ => Err(format!(
+            "is too long: choose at most {MAX_DEVICE_LEN} letters"
+        )),
     }
 }

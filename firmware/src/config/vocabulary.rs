@@ -19,6 +19,8 @@ const KEYS: [(&str, &[&str]); 6] = [
             "lowest_frames_per_second",
             "lowest_quality",
             "may_halve_size",
+            "device",
+            "warm",
         ],
     ),
     (

@@ -67,6 +67,8 @@ struct BoxState {
     state: Option<String>,
     /// What keeps it from sending pictures.
     trouble: Option<String>,
+    /// What was asked of the webcam and what it has, where these differ.
+    deviation: Option<String>,
     /// Since it said so.
     age: f64,
 }
@@ -159,6 +161,7 @@ impl Status {
             said: said.map(|(age, said)| BoxState {
                 state: said.state().map(str::to_owned),
                 trouble: said.trouble().map(str::to_owned),
+                deviation: said.deviation().map(str::to_owned),
                 age: rounded(age.as_secs_f64()),
             }),
             relay_started: since_1970(site.started),

@@ -34,7 +34,7 @@ pub fn unusable_webcam_is_named(scene: &mut Scene) -> Result<String, CheckError>
     for needed in [
         "depth sensor",
         "it offers Y16,",
-        "MJPG or YUYV",
+        "MJPG, YUYV, ",
         "plug another",
     ] {
         if !told.contains(needed) {

@@ -69,6 +69,14 @@ fn a_fault_costs_its_own_line_and_no_more() {
             "pinhole.toml, line 12 (qality): [camera] has no such key: did you mean quality?",
         ),
         (
+            "device = \" \"",
+            "pinhole.toml, line 12 (device): is empty: write a webcam's name, or leave the line out",
+        ),
+        (
+            "warm = \"yes\"",
+            "pinhole.toml, line 12 (warm): is a switch: write true or false, without quotes",
+        ),
+        (
             "ssid = \"x\"",
             "pinhole.toml, line 12 (ssid): [camera] has no such key: it belongs in [wifi]",
         ),

@@ -54,6 +54,8 @@ fn every_section_is_read() {
 [camera]
 width = 1280
 height = 720
+device = "046d:0825"
+warm = true
 
 [wifi]
 ssid = "Café 😀 \"5\""
@@ -77,6 +79,8 @@ led = false
         &[],
     );
     assert_eq!((config.camera.width, config.camera.quality), (1280, 80));
+    assert_eq!(config.camera.device.as_deref(), Some("046d:0825"));
+    assert!(config.camera.warm);
     let wifi = config.wifi.unwrap();
     assert_eq!(wifi.ssid, "Café 😀 \"5\"");
     assert_eq!(wifi.password.unwrap().as_str(), r"C:\horse");

@@ -195,7 +195,8 @@ impl Board {
 fn verdict(known: &[Known]) -> Verdict {
     let has = |wanted: fn(&Condition) -> bool| known.iter().any(|known| wanted(&known.condition));
     let is_connected = has(|condition| matches!(condition, Condition::TunnelUp { .. }));
-    let is_live = has(|condition| matches!(condition, Condition::Live(_)));
+    let has_pictures =
+        has(|condition| matches!(condition, Condition::Live(_) | Condition::Ready(_)));
     let first = known
         .iter()
         .filter_map(|known| match known.condition.weight() {
@@ -206,7 +207,7 @@ fn verdict(known: &[Known]) -> Verdict {
         .min();
     match first {
         Some(blinks) => Verdict::Fails(blinks),
-        None if is_connected && is_live => Verdict::Works,
+        None if is_connected && has_pictures => Verdict::Works,
         None => Verdict::Starting,
     }
 }
