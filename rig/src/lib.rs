@@ -4,6 +4,7 @@ pub mod access_point;
 pub mod card;
 pub mod checks;
 pub mod chromium;
+pub mod comparison;
 pub mod figures;
 pub mod jpeg;
 pub mod power_cut;

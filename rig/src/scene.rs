@@ -172,7 +172,7 @@ impl Scene {
         };
         let host = match options.camera_box {
             BoxKind::Virtual { .. } => HOST_ADDRESS,
-            BoxKind::Native(_) => "127.0.0.1",
+            BoxKind::Native(_) => Ipv4Addr::LOCALHOST,
         };
         let endpoint = format!("{host}:{}", settings.tunnel_listen.port());
         let pinhole_toml = settings.enrol(CAMERA, &endpoint)? + &options.settings;
@@ -419,12 +419,14 @@ fn free_for_viewers(port: u16) -> Result<u16, SceneError> {
     Ok(port)
 }
 
-fn free_tcp_port() -> Result<u16, SceneError> {
+/// A port that nobody has.
+pub(crate) fn free_tcp_port() -> Result<u16, SceneError> {
     let bound = TcpListener::bind(loopback(0)).and_then(|listener| listener.local_addr());
     Ok(bound.map_err(SceneError::Port)?.port())
 }
 
-fn free_udp_port() -> Result<u16, SceneError> {
+/// A port that nobody has.
+pub(crate) fn free_udp_port() -> Result<u16, SceneError> {
     let bound = UdpSocket::bind(loopback(0)).and_then(|socket| socket.local_addr());
     Ok(bound.map_err(SceneError::Port)?.port())
 }

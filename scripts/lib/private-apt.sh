@@ -83,3 +83,20 @@ unpack() {
     done
     rm -rf "$downloads"
 }
+
+# arm64_apt COMMAND…: an apt program that takes arm64 for this machine's own architecture.
+arm64_apt() {
+    local program=$1
+    shift
+    private_apt "$program" -o APT::Architecture=arm64 "$@"
+}
+
+# unpack_with_dependencies DIR PACKAGE…: the packages and all that they need.
+unpack_with_dependencies() {
+    local dir=$1 needed
+    shift
+    needed=$(arm64_apt apt-get -s --no-install-recommends install "$@" |
+        sed -n 's/^Inst \([^ ]*\) (\([^ ]*\) .*\[\(.*\)\]).*/\1:\3=\2/p' | sed 's/:all=/=/')
+    # shellcheck disable=SC2086 # a list of words
+    unpack "$dir" $needed
+}

@@ -10,6 +10,7 @@ use std::{
     env,
     fs::{self, File},
     io,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -25,7 +26,7 @@ use tempfile::TempDir;
 use crate::process::{Mark, Process, ProcessError};
 
 /// Where the guest finds the host: the gateway of QEMU's user networking.
-pub const HOST_ADDRESS: &str = "10.0.2.2";
+pub const HOST_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 
 const WEBCAM_SOCKET: &str = "webcam.sock";
 const QMP_SOCKET: &str = "qmp.sock";

@@ -31,6 +31,9 @@ pub struct MachineOptions {
     /// A file that is made to hold every write to the card, on `virt`, in the
     /// format of the kernel's `dm-log-writes`.
     pub write_log: Option<PathBuf>,
+    /// The network namespace (ip-netns(8)) that is the host of its network;
+    /// `None` is that of this process.
+    pub namespace: Option<String>,
     /// Further words of QEMU's command line.
     pub further: Vec<OsString>,
 }
@@ -107,6 +110,7 @@ impl MachineOptions {
             watchdog: false,
             reboots: false,
             write_log: None,
+            namespace: None,
             further: Vec::new(),
         }
     }
@@ -136,7 +140,14 @@ impl MachineOptions {
 
     /// QEMU's command line.
     pub(super) fn command(&self, place: &Place<'_>) -> Command {
-        let mut command = Command::new(QEMU);
+        let mut command = match &self.namespace {
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace, QEMU]);
+                command
+            }
+            None => Command::new(QEMU),
+        };
         command
             .args(["-display", "none", "-monitor", "none"])
             .args(["-netdev", "user,id=network"]);
