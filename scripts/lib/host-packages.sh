@@ -38,7 +38,7 @@ packages_to() {
         echo curl ffmpeg firefox-esr glib-networking gstreamer1.0-plugins-base gstreamer1.0-plugins-good
         echo gstreamer1.0-tools motion mpv nginx python3-aiohttp python3-opencv
         ;;
-    'test the relay and its tunnel') echo curl iproute2 pebble wireguard-go ;;
+    'test the relay and its tunnel') echo curl faketime iproute2 pebble wireguard-go ;;
     "test the box's network") echo busybox iproute2 radvd ;;
     'package the relay') echo dpkg-dev jq ;;
     'narrow an uplink') echo iproute2 ;;

@@ -13,7 +13,7 @@ use rustls_pki_types::PrivateKeyDer;
 use smol::Timer;
 use tracing::{info, warn};
 
-use super::{CertificateError, files::Files, pair::Pair, served::Served};
+use super::{CertificateError, files::Files, leaf::Leaf, pair::Pair, served::Served};
 use crate::state::StateDirectory;
 
 /// The self-signed certificate's file in the state directory.
@@ -30,6 +30,9 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a self-signed certificate is valid: the longest that Apple's
 /// systems take (support.apple.com/103769).
 const VALIDITY: Duration = DAY.saturating_mul(825);
+
+/// How often it is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A self-signed certificate with less time left is made anew.
 const RENEWAL: Duration = DAY.saturating_mul(90);
@@ -74,8 +77,9 @@ impl SelfSigned {
     /// Makes a new one in time, until dropped.
     pub(super) async fn keep(self, served: &Served) {
         loop {
-            Timer::after(DAY).await;
-            if served.leaf().not_after > SystemTime::now() + RENEWAL {
+            // Often looked at, since the clock may be set meanwhile.
+            Timer::after(LOOK_INTERVAL).await;
+            if is_timely(&served.leaf()) {
                 continue;
             }
             let keeper = self.clone();
@@ -94,10 +98,7 @@ impl SelfSigned {
     }
 
     fn still_serves(&self, pair: &Pair) -> bool {
-        let now = SystemTime::now();
-        pair.leaf.names == self.names
-            && pair.leaf.not_before <= now
-            && pair.leaf.not_after > now + RENEWAL
+        pair.leaf.names == self.names && is_timely(&pair.leaf)
     }
 
     fn make(&self) -> Result<(), CertificateError> {
@@ -121,6 +122,12 @@ impl SelfSigned {
             .state
             .replace(&lock, SELF_SIGNED_CERTIFICATE, 0o644, &text)?)
     }
+}
+
+/// Whether a certificate is valid, and will be for a while.
+fn is_timely(leaf: &Leaf) -> bool {
+    let now = SystemTime::now();
+    leaf.not_before <= now && leaf.not_after > now + RENEWAL
 }
 
 /// A certificate for `names` that is not kept and only says, in the name of its

@@ -2,7 +2,7 @@
 //! test says, on bare sockets, as cameras do.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
@@ -68,7 +68,7 @@ fn head(stream: &TcpStream) -> String {
 /// Sends pictures, 20 a second, until the peer goes: each between what `before`
 /// and `after` say of its length.
 pub(crate) fn film(
-    stream: &mut TcpStream,
+    stream: &mut impl Write,
     before: impl Fn(usize) -> String,
     after: &str,
 ) -> std::io::Result<()> {
@@ -83,7 +83,7 @@ pub(crate) fn film(
 }
 
 /// A stream as most cameras send it, until the peer goes.
-pub(crate) fn film_plainly(stream: &mut TcpStream) -> std::io::Result<()> {
+pub(crate) fn film_plainly(stream: &mut impl Write) -> std::io::Result<()> {
     stream.write_all(
         b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=frame\r\n\r\n",
     )?;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_rustls::TlsConnector;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
 use smol::{
     Timer,
@@ -39,7 +39,7 @@ pub(super) async fn connect(url: &CameraUrl) -> Result<Box<dyn Connection>, UrlE
         let stream = stream.map_err(UrlError::Connect)?;
         stream.set_nodelay(true).map_err(UrlError::Connect)?;
         match url.is_https() {
-            true => encrypt(url, stream).await.map_err(UrlError::Tls),
+            true => encrypt(url, stream).await.map_err(no_tls),
             false => Ok(Box::new(stream) as Box<dyn Connection>),
         }
     };
@@ -56,6 +56,32 @@ async fn encrypt(url: &CameraUrl, stream: TcpStream) -> io::Result<Box<dyn Conne
     let config = smol::unblock(|| Arc::clone(&TLS)).await;
     let stream = TlsConnector::from(config).connect(host, stream).await?;
     Ok(Box::new(stream))
+}
+
+/// Tells what is wrong with a certificate, and what to do.
+fn no_tls(error: io::Error) -> UrlError {
+    let tls = error.get_ref().and_then(|error| error.downcast_ref());
+    let Some(rustls::Error::InvalidCertificate(fault)) = tls else {
+        return UrlError::Tls(error);
+    };
+    UrlError::Certificate(match fault {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "is of nobody whom this machine trusts: add its authority, or itself, with update-ca-certificates and restart the relay, or use http://"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "has expired: renew it there, or use http://"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "is not valid yet: are the clocks of the camera and of this machine right?"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "is for another name than the URL has: use the name that it is for"
+        }
+        // Many a camera signs its own as if it were an authority, which no
+        // certificate of a server may be (RFC 5280 section 4.2.1.9).
+        CertificateError::Other(_) => "is none that a server may have: use http://",
+        _ => return UrlError::Tls(error),
+    })
 }
 
 /// Trusts what browsers trust, and what this machine's administrator does.

@@ -46,10 +46,10 @@ pub enum UrlError {
     Silent(Duration),
     #[error("the camera's answer makes no sense: {0}")]
     Head(&'static str),
-    #[error(
-        "there is no TLS with the camera: {0}; if its certificate is its own, trust it on the relay's machine, or use http://"
-    )]
+    #[error("there is no TLS with the camera: {0}; if it speaks none there, use http://")]
     Tls(#[source] io::Error),
+    #[error("the camera's certificate {0}")]
+    Certificate(&'static str),
     #[error("the camera answered with HTTP status {0}")]
     Refused(u16),
     #[error("the camera wants a login: add it with http://USER:PASSWORD@… for its URL")]
