@@ -122,6 +122,11 @@ pub(crate) enum CameraCommand {
         /// The camera's name
         name: CameraName,
 
+        /// Let whoever has the link change what is set on the webcam as well:
+        /// keep it to yourself
+        #[arg(long)]
+        owner: bool,
+
         #[command(flatten)]
         link: LinkOptions,
     },

@@ -49,6 +49,7 @@ pub struct Camera {
     health: Mutex<Health>,
     handshakes: Latest<Instant>,
     readmission: Mutex<Readmission>,
+    controls_turn: smol::lock::Mutex<()>,
 }
 
 /// What the pull of a camera's stream is doing.
@@ -122,6 +123,7 @@ impl Camera {
             health: Mutex::new(Health::new(online)),
             handshakes: Latest::new(),
             readmission: Mutex::default(),
+            controls_turn: smol::lock::Mutex::default(),
         }
     }
 
@@ -269,6 +271,12 @@ impl Camera {
         self.readmission
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The right to ask its box about its webcam's controls, held by one at a
+    /// time: what is asked for last is done last.
+    pub(crate) async fn controls_turn(&self) -> smol::lock::MutexGuard<'_, ()> {
+        self.controls_turn.lock().await
     }
 
     /// Nothing under this lock can leave it half-written, so a holder that

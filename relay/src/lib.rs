@@ -20,6 +20,7 @@ mod clock;
 mod complaint;
 pub mod configuration;
 pub mod control;
+mod controls;
 pub mod counters;
 pub mod endpoints;
 pub mod enrol;

@@ -153,7 +153,9 @@ fn manage(command: CameraCommand, state: &StateDirectory) -> Result<(), Box<dyn 
             }
         }
         CameraCommand::Access { name, mode } => sharing::set_access(state, &name, mode)?,
-        CameraCommand::Link { name, link } => sharing::print_camera_link(state, &name, link)?,
+        CameraCommand::Link { name, owner, link } => {
+            sharing::print_camera_link(state, &name, owner, link)?;
+        }
         CameraCommand::List => print!("{}", inspection::list(state)?),
         CameraCommand::Show { name } => print!("{}", inspection::show(state, &name)?),
         CameraCommand::Remove { name } => {

@@ -31,7 +31,7 @@ use crate::{
     sockets::Sockets,
     state::{RunningError, StateDirectory, StateLock},
     threads::Lanes,
-    viewers::{Placeholders, Site, Viewers},
+    viewers::{ControlChanges, Placeholders, Site, Viewers},
 };
 
 /// How long streams may take to end when the relay stops.
@@ -284,6 +284,7 @@ impl Relay {
             trusted_proxies: self.trusted_proxies,
             gate: self.gate,
             placeholders: Placeholders::default(),
+            control_changes: ControlChanges::default(),
         });
         let (serving, stopped) = smol::channel::bounded::<Infallible>(1);
         // Ends when it is dropped, with this function.

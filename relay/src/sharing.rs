@@ -122,13 +122,18 @@ pub(crate) fn set_access(
     Ok(())
 }
 
-/// Prints a link to `name`.
+/// Prints a link to `name`, one of its owner's if it is to be that.
 pub(crate) fn print_camera_link(
     state: &StateDirectory,
     name: &CameraName,
+    owner: bool,
     options: LinkOptions,
 ) -> Result<(), Box<dyn Error>> {
-    print(&changes::camera_link(state, name, options.into_new_link())?);
+    let new = options.into_new_link();
+    print(&match owner {
+        true => changes::owner_link(state, name, new)?,
+        false => changes::camera_link(state, name, new)?,
+    });
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 //! | `registry.toml` | 0600 | the cameras, see [`registry`](crate::registry) |
 //! | `wireguard.key` | 0600 | the relay's private key |
 //! | `endpoints.toml` | 0600 | where boxes were last, see [`endpoints`](crate::endpoints) |
+//! | `controls.toml` | 0600 | what owners changed on webcams, which their boxes are sent again |
 //! | `acme-account.json`, `acme-attempts.json`, `acme-certificate.pem` | 0600 | see [`acme`](crate::certificate::acme) |
 //! | `self-signed.crt`, `self-signed.key` | 0644, 0600 | see [`certificate`](crate::certificate) |
 //! | `lock` | 0600 | locked by whoever changes something |

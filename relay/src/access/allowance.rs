@@ -14,7 +14,7 @@ const MAX_KEYS: usize = 16_384;
 /// An allowance for each key, by the generic cell rate algorithm (ITU-T I.371,
 /// annex A): one number a key.
 #[derive(Debug)]
-pub(super) struct Allowance<K> {
+pub(crate) struct Allowance<K> {
     at_once: u32,
     then_every: Duration,
     /// When a key will have its whole allowance again. Keys that have it are
@@ -24,7 +24,7 @@ pub(super) struct Allowance<K> {
 
 impl<K: Clone + Eq + Hash> Allowance<K> {
     /// `at_once` attempts, and one more each time that `then_every` has passed.
-    pub(super) fn new(at_once: u32, then_every: Duration) -> Self {
+    pub(crate) fn new(at_once: u32, then_every: Duration) -> Self {
         Self {
             at_once,
             then_every,
@@ -36,7 +36,7 @@ impl<K: Clone + Eq + Hash> Allowance<K> {
     ///
     /// # Errors
     /// How long to wait where none is left.
-    pub(super) fn take(&self, key: &K, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn take(&self, key: &K, now: Instant) -> Result<(), Duration> {
         let mut whole_at = self.lock();
         if whole_at.len() >= MAX_KEYS && !whole_at.contains_key(key) {
             whole_at.retain(|_, at| *at > now);

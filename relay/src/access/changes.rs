@@ -1,5 +1,5 @@
 //! Changing who may see what, and making links: `pinhole-relay camera access`,
-//! `camera link` and `link --all`.
+//! `camera link`, with or without `--owner`, and `link --all`.
 
 use std::{fmt, time::Duration};
 
@@ -121,18 +121,47 @@ pub fn camera_link(
 ) -> Result<Link, ChangeError> {
     change(state, Some(name), |document| {
         remember_origin(document, &new);
-        let mut keys = document.registry().rules.camera(name);
-        let key = match keys.link_key.clone().filter(|_| !new.rotate) {
-            Some(key) => key,
-            None => {
-                let key = LinkKey::draw()?;
-                keys.link_key = Some(key.clone());
-                document.set_access(name, keys);
-                key
-            }
-        };
+        let key = link_key(document, name, new.rotate)?;
         Ok(to_camera(document.registry(), name, &key, new.valid))
     })
+}
+
+/// A link with which the camera `name` is not only seen: what is set on it can
+/// be changed.
+///
+/// # Errors
+/// See [`ChangeError`].
+pub fn owner_link(
+    state: &StateDirectory,
+    name: &CameraName,
+    new: NewLink,
+) -> Result<Link, ChangeError> {
+    change(state, Some(name), |document| {
+        remember_origin(document, &new);
+        let key = link_key(document, name, new.rotate)?;
+        Ok(Link {
+            origin: origin(document.registry()),
+            path: format!("/{name}"),
+            token: Some(key.sign(Scope::Owner(name), Expiry::after(new.valid))),
+        })
+    })
+}
+
+/// What signs links to the camera `name`, drawn anew if there is nothing yet or
+/// `rotate` asks for it.
+fn link_key(
+    document: &mut Document,
+    name: &CameraName,
+    rotate: bool,
+) -> Result<LinkKey, ChangeError> {
+    let mut keys = document.registry().rules.camera(name);
+    if let Some(key) = keys.link_key.clone().filter(|_| !rotate) {
+        return Ok(key);
+    }
+    let key = LinkKey::draw()?;
+    keys.link_key = Some(key.clone());
+    document.set_access(name, keys);
+    Ok(key)
 }
 
 /// A link to all cameras.

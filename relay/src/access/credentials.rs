@@ -18,9 +18,12 @@ pub(crate) const ALL_COOKIE: &str = "__Host-pinhole";
 /// What a request shows. Only what has the right form is in it.
 #[derive(Default)]
 pub(super) struct Credentials {
-    /// The tokens, that of the URL first.
-    pub(super) tokens: Vec<Token>,
-    /// The URL has a `token` of any form.
+    /// The tokens that whoever asks shows on purpose: in the URL, or as a
+    /// bearer's (RFC 6750 section 2.1).
+    pub(super) shown: Vec<Token>,
+    /// Those that a browser sends along by itself, as cookies.
+    pub(super) remembered: Vec<Token>,
+    /// A token of any form is shown.
     pub(super) has_token: bool,
     /// The password of HTTP Basic (RFC 7617). Any user name will do.
     pub(super) password: Option<String>,
@@ -29,26 +32,38 @@ pub(super) struct Credentials {
 impl Credentials {
     pub(super) fn of(request: &Request) -> Self {
         let in_url = request.query(TOKEN_KEY);
+        let authorization = request.field("Authorization");
+        let bearer = authorization.and_then(|field| after_scheme(field, "Bearer"));
         let cookies = request.field("Cookie").unwrap_or_default();
         let in_cookies = cookies.split(';').filter_map(|cookie| {
             let (name, value) = cookie.trim().split_once('=')?;
             [CAMERA_COOKIE, ALL_COOKIE].contains(&name).then_some(value)
         });
-        let tokens = in_url.as_deref().into_iter().chain(in_cookies);
+        let shown = in_url.as_deref().into_iter().chain(bearer);
         Self {
-            tokens: tokens.filter_map(|token| token.parse().ok()).collect(),
-            has_token: in_url.is_some(),
-            password: request.field("Authorization").and_then(basic_password),
+            has_token: in_url.is_some() || bearer.is_some(),
+            shown: shown.filter_map(|token| token.parse().ok()).collect(),
+            remembered: in_cookies.filter_map(|token| token.parse().ok()).collect(),
+            password: authorization.and_then(basic_password),
         }
+    }
+
+    /// All tokens, those that are shown first.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = &Token> {
+        self.shown.iter().chain(&self.remembered)
     }
 }
 
-fn basic_password(field: &str) -> Option<String> {
+/// What follows the name of an authentication scheme, where it is that one.
+fn after_scheme<'field>(field: &'field str, wanted: &str) -> Option<&'field str> {
     let (scheme, credentials) = field.trim().split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("Basic") {
-        return None;
-    }
-    let decoded = STANDARD.decode(credentials.trim()).ok()?;
+    let credentials = credentials.trim();
+    scheme.eq_ignore_ascii_case(wanted).then_some(credentials)
+}
+
+fn basic_password(field: &str) -> Option<String> {
+    let credentials = after_scheme(field, "Basic")?;
+    let decoded = STANDARD.decode(credentials).ok()?;
     let decoded = String::from_utf8(decoded).ok()?;
     // A user name has no colon, a password may have some.
     let (_, password) = decoded.split_once(':')?;
@@ -73,11 +88,14 @@ mod tests {
             &format!("/porch?page=1&token={TOKEN}"),
             &format!("Cookie: a=b; __Host-pinhole={OTHER};x;__Secure-pinhole=short\r\n"),
         );
-        let tokens: Vec<_> = found.tokens.iter().map(Token::to_string).collect();
+        let tokens: Vec<_> = found.tokens().map(Token::to_string).collect();
         assert_eq!(tokens, [TOKEN, OTHER]);
-        assert!(found.has_token);
+        assert!(found.has_token && found.shown.len() == 1);
         let found = credentials("/porch?token=x", "");
-        assert!(found.tokens.is_empty() && found.has_token);
+        assert!(found.tokens().next().is_none() && found.has_token);
+        let found = credentials("/porch", &format!("Authorization: bearer {TOKEN}\r\n"));
+        assert_eq!(found.shown[0].to_string(), TOKEN);
+        assert!(found.has_token && found.password.is_none());
         assert!(!credentials("/porch", "").has_token);
     }
 

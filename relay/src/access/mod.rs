@@ -11,6 +11,11 @@
 //! can let others in for a while without telling it. A link to all cameras,
 //! signed with a key of the relay's own, opens each of them and the list.
 //!
+//! Watching is all that such links are good for. What is set on a camera may be
+//! changed by its owner alone, who has a link with a token of its own kind; it
+//! has to be shown with each request, as a cookie is sent by browsers also when
+//! somebody else's page asks for it.
+//!
 //! Without the right token, a camera that is opened by links cannot be told
 //! from one that does not exist. A camera with a password can: browsers ask for
 //! a password only when told that there is one.
@@ -33,6 +38,7 @@ use pinhole_link::{CameraName, http::Request};
 use smol::{Timer, future::FutureExt as _};
 
 use crate::{camera::Camera, network};
+pub(crate) use allowance::Allowance;
 use attempts::{Attempts, Place};
 use credentials::Credentials;
 use rule::BadToken;
@@ -80,6 +86,11 @@ pub enum Denial {
     /// Too many wrong passwords were shown; when to try again.
     #[error("Too many wrong passwords were tried. Try again in {} seconds.", .0.as_secs() + 1)]
     TooManyAttempts(Duration),
+    /// What was shown lets its holder watch, or lets nobody do anything.
+    #[error(
+        "Only the camera's owner may see and change its settings: `pinhole-relay camera link NAME --owner`, on the relay's machine, makes a link for that."
+    )]
+    OwnerOnly,
     /// Too many passwords are being looked at.
     #[error("Too many passwords are being checked. Try again in a few seconds.")]
     Busy,
@@ -122,11 +133,13 @@ impl Gate {
         name: &CameraName,
         rule: &Rule,
     ) -> Result<Pass, Denial> {
-        if rule.mode == Mode::Public {
-            return Ok(Pass::Public);
-        }
         let credentials = Credentials::of(request);
         let by_token = by_token(&credentials, |token| rule.judge(name, token));
+        if rule.mode == Mode::Public {
+            // Whose token is bad may watch as everybody does.
+            let owner = by_token.ok().filter(|pass| matches!(pass, Pass::Owner(_)));
+            return Ok(owner.unwrap_or(Pass::Public));
+        }
         let outcome = match by_token {
             Err(denial) if rule.mode == Mode::Password => {
                 // It is large, and would be part of every connection.
@@ -138,6 +151,36 @@ impl Gate {
             self.tell(from, Place::Camera(name), denial);
         }
         outcome
+    }
+
+    /// Decides whether `request`, which may see the camera `name`, may also
+    /// change what is set on it: only with an owner's token that it shows
+    /// itself.
+    ///
+    /// # Errors
+    /// See [`Denial`].
+    pub fn admit_owner(
+        &self,
+        request: &Request,
+        from: IpAddr,
+        name: &CameraName,
+        rule: &Rule,
+    ) -> Result<(), Denial> {
+        let shown = Credentials::of(request).shown;
+        let judged = |token: &Token| rule.judge(name, token);
+        if shown
+            .iter()
+            .any(|token| matches!(judged(token), Ok(Pass::Owner(_))))
+        {
+            return Ok(());
+        }
+        let is_expired = |token: &Token| matches!(judged(token), Err(BadToken::Expired));
+        let denial = match shown.iter().any(is_expired) {
+            true => Denial::LinkExpired,
+            false => Denial::OwnerOnly,
+        };
+        self.tell(from, Place::Camera(name), denial);
+        Err(denial)
     }
 
     /// Decides whether `request` may see all cameras, where links to them are
@@ -217,13 +260,14 @@ impl Gate {
             Denial::LinkExpired => "the link has expired",
             Denial::PasswordWrong => "the password is wrong",
             Denial::TooManyAttempts(_) => "too many passwords were wrong",
+            Denial::OwnerOnly => "only its owner may change its settings",
         };
         self.attempts
             .tell(from.to_canonical(), network::of_client(from), place, why);
     }
 }
 
-/// Lets in on the first token that opens.
+/// Lets in on the first token that opens, an owner's before others.
 fn by_token(
     credentials: &Credentials,
     judge: impl Fn(&Token) -> Result<Pass, BadToken>,
@@ -232,15 +276,17 @@ fn by_token(
         true => Denial::LinkVoid,
         false => Denial::LinkNeeded,
     };
-    for token in &credentials.tokens {
+    let mut first = None;
+    for token in credentials.tokens() {
         match judge(token) {
-            Ok(pass) => return Ok(pass),
+            Ok(pass @ Pass::Owner(_)) => return Ok(pass),
+            Ok(pass) => first = first.or(Some(pass)),
             Err(BadToken::Expired) => denial = Denial::LinkExpired,
             // A cookie may be what is left of an older link.
             Err(BadToken::Void) => {}
         }
     }
-    Err(denial)
+    first.ok_or(denial)
 }
 
 /// Resolves once `camera` would not let anybody in on `pass` any more: the

@@ -45,6 +45,8 @@ pub enum Pass {
     Password(PasswordHash),
     /// A link to the camera.
     Link(LinkPass),
+    /// A link of the camera's owner, who may change what is set on it.
+    Owner(LinkPass),
     /// A link to all cameras.
     AllLink(LinkPass),
 }
@@ -94,8 +96,10 @@ impl Rule {
         // All are looked at in any case, so that the time tells nothing.
         let link = signed(&self.link_key, Scope::Camera(name)).map(Pass::Link);
         let derived = signed(&self.derived_key(), Scope::Camera(name)).map(Pass::Link);
+        let owner = signed(&self.link_key, Scope::Owner(name)).map(Pass::Owner);
         let all_link = signed(&self.all_key, Scope::All).map(Pass::AllLink);
-        let pass = link.or(derived).or(all_link).ok_or(BadToken::Void)?;
+        let pass = link.or(derived).or(owner).or(all_link);
+        let pass = pass.ok_or(BadToken::Void)?;
         match token.expiry().left() {
             Some(_) => Ok(pass),
             None => Err(BadToken::Expired),
@@ -107,7 +111,7 @@ impl Rule {
     pub(crate) fn key_behind(&self, pass: &Pass) -> Option<LinkKey> {
         match pass {
             Pass::Public | Pass::Password(_) => self.link_key.clone(),
-            Pass::Link(link) => Some(link.key.clone()),
+            Pass::Link(link) | Pass::Owner(link) => Some(link.key.clone()),
             Pass::AllLink(_) => self.derived_key(),
         }
     }
@@ -133,6 +137,7 @@ impl Rule {
                 Pass::Link(link) => {
                     same_key(link, &self.link_key) || same_key(link, &self.derived_key())
                 }
+                Pass::Owner(link) => same_key(link, &self.link_key),
                 Pass::AllLink(link) => same_key(link, &self.all_key),
             }
     }
@@ -143,7 +148,15 @@ impl Pass {
     pub fn token(&self) -> Option<&Token> {
         match self {
             Self::Public | Self::Password(_) => None,
-            Self::Link(link) | Self::AllLink(link) => Some(&link.token),
+            Self::Link(link) | Self::Owner(link) | Self::AllLink(link) => Some(&link.token),
+        }
+    }
+
+    /// The token of an owner's link.
+    pub fn owner_token(&self) -> Option<&Token> {
+        match self {
+            Self::Owner(link) => Some(&link.token),
+            _ => None,
         }
     }
 
@@ -200,6 +213,28 @@ mod tests {
                 assert!(!changed.upholds(&pass));
             }
         }
+    }
+
+    #[test]
+    fn what_an_owner_hands_on_makes_nobody_an_owner() {
+        let rule = Rule {
+            link_key: other_key(),
+            ..Rule::default()
+        };
+        let porch = "porch".parse().unwrap();
+        let expiry = Expiry::after(Duration::from_secs(60));
+        let key = rule.link_key.clone().unwrap();
+        let owner = rule.judge(&porch, &key.sign(Scope::Owner(&porch), expiry));
+        let owner = owner.unwrap();
+        assert!(matches!(owner, Pass::Owner(_)) && rule.upholds(&owner));
+        let behind = rule.key_behind(&owner).unwrap();
+        let handed_on = rule.judge(&porch, &behind.sign(Scope::Camera(&porch), expiry));
+        assert!(matches!(handed_on, Ok(Pass::Link(_))));
+        let rotated = Rule {
+            link_key: other_key(),
+            ..Rule::default()
+        };
+        assert!(!rotated.upholds(&owner));
     }
 
     fn other_key() -> Option<LinkKey> {

@@ -48,6 +48,8 @@ pub struct InvalidLinkKey;
 pub enum Scope<'name> {
     /// One camera.
     Camera(&'name CameraName),
+    /// One camera, and what is set on it.
+    Owner(&'name CameraName),
     /// The list of all cameras, and each of them.
     All,
 }
@@ -113,11 +115,15 @@ impl LinkKey {
     fn signature(&self, scope: Scope<'_>, expiry: Expiry) -> hmac::Tag {
         let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.0));
         context.update(PURPOSE);
-        // No camera's name has a `*`.
-        context.update(match scope {
-            Scope::Camera(name) => name.as_str().as_bytes(),
-            Scope::All => b"*",
-        });
+        // No camera's name has a `*` or a blank.
+        match scope {
+            Scope::Camera(name) => context.update(name.as_str().as_bytes()),
+            Scope::Owner(name) => {
+                context.update(b"owner ");
+                context.update(name.as_str().as_bytes());
+            }
+            Scope::All => context.update(b"*"),
+        }
         context.update(&[0]);
         context.update(&expiry.0.to_be_bytes());
         context.sign()
@@ -236,6 +242,12 @@ mod tests {
         assert!(!key(2).has_signed(Scope::Camera(&porch), &token));
         assert!(!key(1).has_signed(Scope::Camera(&shed), &token));
         assert!(!key(1).has_signed(Scope::All, &token));
+        assert!(!key(1).has_signed(Scope::Owner(&porch), &token));
+        let owners = key(1).sign(Scope::Owner(&porch), Expiry(1_800_000_000));
+        assert!(key(1).has_signed(Scope::Owner(&porch), &owners));
+        for scope in [Scope::Camera(&porch), Scope::Owner(&shed), Scope::All] {
+            assert!(!key(1).has_signed(scope, &owners));
+        }
         let later = Token {
             expiry: Expiry(1_800_000_001),
             ..token

@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use super::{ApplyError, Cameras, Enrolled};
 use crate::{
     camera::Camera,
-    clock,
+    clock, controls,
     ingest::{self, Feed, Patience},
     limits::Limit,
     lull,
@@ -106,6 +106,7 @@ impl Cameras {
         let place = Enrolled {
             camera: Arc::clone(&camera),
             _clock: self.spawn_clock(&executor, Arc::clone(&camera), &feed),
+            _controls: self.spawn_controls(&executor, Arc::clone(&camera), &feed),
             _pull: spawn_pull(&executor, camera, feed, self.patience),
             _removal: removal,
         };
@@ -153,6 +154,21 @@ impl Cameras {
         let turns = Arc::clone(&self.clock_turns);
         let telling = async move { clock::keep_telling(&camera, &entry, &tunnel, &turns).await };
         Some(executor.spawn(telling))
+    }
+
+    fn spawn_controls(
+        &self,
+        executor: &Executor<'static>,
+        camera: Arc<Camera>,
+        feed: &Feed,
+    ) -> Option<Task<Infallible>> {
+        let Feed::Box(entry, tunnel) = feed.clone() else {
+            return None;
+        };
+        let (kept, turns) = (self.kept_controls(), Arc::clone(&self.clock_turns));
+        let sending =
+            async move { controls::keep_sending(&camera, &entry, &tunnel, &kept, &turns).await };
+        Some(executor.spawn(sending))
     }
 
     /// Opens the tunnel, if there is to be one and it is not open yet.

@@ -81,7 +81,11 @@ impl Cameras {
         };
         match Registry::read(state) {
             Ok(Some(registry)) => match self.apply(&registry) {
-                Ok(()) => return true,
+                Ok(()) => {
+                    let is_known = |name: &_| registry.cameras.contains_key(name);
+                    self.kept_controls.forget_others(is_known);
+                    return true;
+                }
                 Err(error) => return failed(&error),
             },
             Ok(None) => warn!(

@@ -25,6 +25,7 @@ use crate::{
     camera::Camera,
     clock,
     complaint::Complaint,
+    controls::KeptControls,
     counters::SiteCounters,
     endpoints::{Endpoints, EndpointsFile},
     ingest::Patience,
@@ -51,6 +52,7 @@ pub struct Cameras {
     all_key: RwLock<Option<LinkKey>>,
     not_taken_in: Complaint,
     clock_turns: Arc<Semaphore>,
+    kept_controls: Arc<KeptControls>,
 }
 
 /// The tunnel that is to be opened once there are boxes.
@@ -79,6 +81,8 @@ struct Enrolled {
     _pull: Task<Infallible>,
     /// Tells a box the time.
     _clock: Option<Task<Infallible>>,
+    /// Sends a box what its owner changed on its webcam.
+    _controls: Option<Task<Infallible>>,
     /// Dropping it tells [`Camera::removed`].
     _removal: Sender<Infallible>,
 }
@@ -112,12 +116,18 @@ impl Cameras {
             all_key: RwLock::default(),
             not_taken_in: Complaint::default(),
             clock_turns: Arc::new(Semaphore::new(clock::TURNS)),
+            kept_controls: Arc::new(KeptControls::open(state)),
         }
     }
 
     /// The tunnel to the boxes; `None` while there was never one.
     pub fn tunnel(&self) -> Option<&Tunnel> {
         self.tunnel.get()
+    }
+
+    /// What owners changed on their cameras.
+    pub(crate) fn kept_controls(&self) -> Arc<KeptControls> {
+        Arc::clone(&self.kept_controls)
     }
 
     /// The camera of that name.

@@ -72,6 +72,15 @@ pub(super) fn visible(site: &Site, request: &Request, from: IpAddr) -> Visible {
     }
 }
 
+/// What the paths on the page of a camera carry. An owner's own token is not
+/// in them, since a picture's address may be passed on without a thought.
+pub(super) fn page_token(name: &CameraName, rule: &Rule, pass: &Pass) -> Option<Token> {
+    match pass {
+        Pass::Owner(_) => token_for(name, rule, pass, pass.expiry()),
+        _ => pass.token().cloned(),
+    }
+}
+
 /// A token for one camera that is worth no more than what its holder has: a
 /// page's address may be passed on without a thought.
 fn token_for(name: &CameraName, rule: &Rule, pass: &Pass, expiry: Option<Expiry>) -> Option<Token> {
@@ -84,6 +93,7 @@ pub(super) fn denied(denial: Denial, rule: &Rule, name: &CameraName, what: &str)
     let status = match denial {
         Denial::TooManyAttempts(_) => StatusCode::TooManyRequests,
         Denial::Busy => StatusCode::ServiceUnavailable,
+        Denial::OwnerOnly => StatusCode::Forbidden,
         _ if rule.mode == Mode::Password => StatusCode::Unauthorized,
         _ => StatusCode::Forbidden,
     };
@@ -108,7 +118,9 @@ pub(super) fn denied(denial: Denial, rule: &Rule, name: &CameraName, what: &str)
 /// with a link to all cameras, to this host.
 pub(super) fn remembering(mut page: Response, pass: &Pass, name: Option<&CameraName>) -> Response {
     let (link, cookie, path) = match (pass, name) {
-        (Pass::Link(link), Some(name)) => (link, CAMERA_COOKIE, format!("/{name}")),
+        (Pass::Link(link) | Pass::Owner(link), Some(name)) => {
+            (link, CAMERA_COOKIE, format!("/{name}"))
+        }
         (Pass::AllLink(link), _) => (link, ALL_COOKIE, "/".to_owned()),
         _ => return page,
     };

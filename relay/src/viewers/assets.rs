@@ -15,7 +15,7 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// All of them. No camera's name has a `_`.
-const ASSETS: [Asset; 9] = [
+const ASSETS: [Asset; 10] = [
     asset(
         "/_assets/pinhole.css",
         CSS,
@@ -45,6 +45,11 @@ const ASSETS: [Asset; 9] = [
         "/_assets/status.js",
         JAVASCRIPT,
         include_str!("assets/status.js"),
+    ),
+    asset(
+        "/_assets/settings.js",
+        JAVASCRIPT,
+        include_str!("assets/settings.js"),
     ),
     asset(
         "/_assets/visibility.js",
@@ -90,6 +95,7 @@ mod tests {
             include_str!("assets/camera.html"),
             include_str!("assets/list.html"),
             include_str!("assets/notice.html"),
+            include_str!("assets/settings.html"),
         ];
         let mut count = 0;
         for path in pages.iter().flat_map(|page| named(page, "\"/_assets/")) {

@@ -45,9 +45,48 @@ pub(super) fn describe(response: &mut Response) {
     response.insert_header("Access-Control-Max-Age", MAX_AGE);
 }
 
+/// Whether a request comes from a page of this relay's, or from no page at
+/// all, as far as it says where it comes from (the Fetch Metadata draft; RFC
+/// 6454 section 7). A browser says one of both with whatever is more than a
+/// look.
+pub(super) fn is_same_origin(request: &Request) -> bool {
+    if let Some(site) = request.field("Sec-Fetch-Site") {
+        return site == "same-origin";
+    }
+    let Some(origin) = request.field("Origin") else {
+        return true;
+    };
+    let host = request.field("Host").unwrap_or_default();
+    let of_origin = origin.split_once("://").map(|(_, host)| host);
+    of_origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_sites_page_is_told_from_our_own() {
+        for (fields, is_same) in [
+            ("", true),
+            ("Sec-Fetch-Site: same-origin\r\n", true),
+            ("Sec-Fetch-Site: same-site\r\n", false),
+            (
+                "Sec-Fetch-Site: cross-site\r\nOrigin: https://a:8443\r\n",
+                false,
+            ),
+            ("Sec-Fetch-Site: none\r\n", false),
+            ("Origin: https://a:8443\r\n", true),
+            ("Origin: https://A:8443\r\n", true),
+            ("Origin: https://a\r\n", false),
+            ("Origin: https://a:8443.evil.example\r\n", false),
+            ("Origin: null\r\n", false),
+        ] {
+            let head = format!("POST / HTTP/1.1\r\nHost: a:8443\r\n{fields}\r\n");
+            let request = smol::block_on(Request::parse(head.as_bytes())).unwrap();
+            assert_eq!(is_same_origin(&request), is_same, "{fields}");
+        }
+    }
 
     #[test]
     fn only_listed_sites_are_let_read() {

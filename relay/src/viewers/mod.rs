@@ -9,6 +9,7 @@
 //! | `/NAME/status.json` | how the camera is doing, as far as the relay knows |
 //! | `/NAME/box.json` | what its box says of itself |
 //! | `/NAME/link.json?hours=N` | a link to the page for somebody else |
+//! | `/NAME/controls` | what its owner [sees and sets](controls) on the webcam |
 //! | `…/stream?page=ID`, `…/status.json?page=ID` | the same, and whether that stream is open |
 //! | `/NAME/?action=stream`, `/NAME/?action=snapshot` | the same, as mjpg-streamer has it |
 //! | `/_cameras/stream`, `/_cameras/stream?cameras=NAME,NAME` | the [pictures of several](wall) over one connection |
@@ -31,6 +32,7 @@ mod assets;
 mod camera_state;
 mod client;
 mod connection;
+mod controls;
 mod cors;
 mod listener;
 mod pages;
@@ -67,6 +69,7 @@ use crate::{
 };
 pub(crate) use camera_state::{state_in_words, state_word};
 use client::Trust;
+pub use controls::ControlChanges;
 use listener::Listener;
 pub use placeholder::Placeholders;
 use trouble::Trouble;
@@ -96,6 +99,8 @@ pub struct Site {
     pub gate: Gate,
     /// The pictures for what is missing.
     pub placeholders: Placeholders,
+    /// How often a camera's settings may be changed.
+    pub control_changes: ControlChanges,
 }
 
 /// The viewers' ports.

@@ -41,9 +41,16 @@ fn entry(camera: &Camera, token: Option<&Token>) -> String {
 }
 
 /// The page with one camera's live picture, which needs `token` to ask for
-/// more.
-pub(super) fn camera(camera: &Camera, token: Option<&Token>) -> String {
-    fill(include_str!("assets/camera.html"), camera, token)
+/// more, and `owner` to change what is set on it.
+pub(super) fn camera(camera: &Camera, token: Option<&Token>, owner: Option<&Token>) -> String {
+    let settings = match owner {
+        Some(owner) => {
+            include_str!("assets/settings.html").replace("{{owner}}", &owner.to_string())
+        }
+        None => String::new(),
+    };
+    let page = include_str!("assets/camera.html").replace("{{settings}}", &settings);
+    fill(&page, camera, token)
 }
 
 /// What `template` shows of a camera, whose paths are opened by `token`.

@@ -13,6 +13,7 @@ use super::{
     admission::{self, Visible},
     assets::{self, Asset},
     camera_state::state_in_words,
+    controls::{self, WantedChange},
     cors, pages,
     query::StreamQuery,
     snapshot,
@@ -38,26 +39,38 @@ pub(super) enum Answer {
     Stream(Wanted),
     /// The pictures of several cameras.
     Wall(Wall),
+    /// A change of a camera's settings, whose body is to be read.
+    Change(WantedChange),
 }
 
 /// Answers a request that came from `from`, whatever it asks for.
 pub(super) async fn answer(site: &Site, request: &Request, from: IpAddr) -> Answer {
     let answer = match request.method() {
         Method::Get | Method::Head => route(site, request, from).await,
+        Method::Post if controls::is_change(request) => route(site, request, from).await,
         // What a browser asks before a script may ask. It carries no password.
         Method::Options => {
             let mut response = Response::new(StatusCode::Ok);
             cors::describe(&mut response);
+            response.insert_header("Allow", allowed(request));
             Answer::Finite(response)
         }
         _ => {
             let words = "Only GET, HEAD and OPTIONS are answered here.";
             let mut response = text(StatusCode::MethodNotAllowed, words);
-            response.insert_header("Allow", cors::METHODS);
+            response.insert_header("Allow", allowed(request));
             Answer::Finite(response)
         }
     };
     with_fields(answer, cors::fields(&site.allowed_origins, request))
+}
+
+/// The methods that a request's path knows.
+fn allowed(request: &Request) -> &'static str {
+    match request.path().ends_with("/controls") {
+        true => controls::METHODS,
+        false => cors::METHODS,
+    }
 }
 
 fn with_fields(answer: Answer, fields: Vec<(&'static str, String)>) -> Answer {
@@ -80,6 +93,8 @@ fn with_fields(answer: Answer, fields: Vec<(&'static str, String)>) -> Answer {
             }
             Answer::Wall(wall)
         }
+        // Other sites change nothing, so they are told nothing.
+        Answer::Change(wanted) => Answer::Change(wanted),
     }
 }
 
@@ -112,6 +127,12 @@ async fn route(site: &Site, request: &Request, from: IpAddr) -> Answer {
     let Some(camera) = camera else {
         return Answer::Finite(not_found("There is no such camera here."));
     };
+    if what == "controls" {
+        return match site.gate.admit_owner(request, from, &name, &rule) {
+            Ok(()) => owned(site, request, from, camera).await,
+            Err(denial) => Answer::Finite(admission::denied(denial, &rule, &name, what)),
+        };
+    }
     let page = request.query("page").and_then(|id| PageId::parse(&id));
     let action = request.query("action").unwrap_or_default();
     Answer::Finite(match (what, action.as_str()) {
@@ -126,7 +147,9 @@ async fn route(site: &Site, request: &Request, from: IpAddr) -> Answer {
         }
         ("snapshot.jpg", _) | ("", "snapshot") => snapshot(&camera, site, request).await,
         ("", _) => {
-            let page = html(StatusCode::Ok, pages::camera(&camera, pass.token()));
+            let token = admission::page_token(&name, &rule, &pass);
+            let page = pages::camera(&camera, token.as_ref(), pass.owner_token());
+            let page = html(StatusCode::Ok, page);
             admission::remembering(page, &pass, Some(&name))
         }
         ("status.json", _) => {
@@ -136,9 +159,20 @@ async fn route(site: &Site, request: &Request, from: IpAddr) -> Answer {
         ("box.json", _) => box_status(&camera, site).await,
         ("link.json", _) => admission::share(&camera, &rule, &pass, request),
         _ => not_found(
-            "A camera has a page, a stream, a snapshot.jpg, a status.json, a box.json and a link.json, and nothing else.",
+            "A camera has a page, a stream, a snapshot.jpg, a status.json, a box.json, a link.json and controls, and nothing else.",
         ),
     })
+}
+
+/// What a camera's owner asks for.
+async fn owned(site: &Site, request: &Request, from: IpAddr, camera: Arc<Camera>) -> Answer {
+    if request.method() != Method::Post {
+        return Answer::Finite(controls::tell(&camera, site).await);
+    }
+    match controls::refusal(&camera, site, request) {
+        None => Answer::Change(WantedChange { camera, from }),
+        Some(refusal) => Answer::Finite(refusal),
+    }
 }
 
 /// What is asked of several cameras at once.

@@ -17,6 +17,7 @@ use super::{
     client::Trust,
     closed,
     connection::{self, ClientStream},
+    controls,
     routes::{self, Answer},
     stream,
     trouble::Trouble,
@@ -121,7 +122,7 @@ impl Viewer {
     async fn answer(
         &self,
         mut connection: Connection<ClientStream>,
-        request: Request,
+        mut request: Request,
     ) -> io::Result<Then> {
         let client = self.trust.client(self.peer, &request);
         let place = match client.address == self.peer {
@@ -139,6 +140,14 @@ impl Viewer {
             Answer::Finite(response) => {
                 let goes_on = connection.respond(&request, response).await?;
                 if goes_on {
+                    return Ok(Then::Next(connection));
+                }
+                close(connection.into_stream().into_inner()).await?;
+            }
+            Answer::Change(wanted) => {
+                let body = connection.read_body(&mut request, controls::MAX_BODY).await;
+                let response = wanted.make(body, &self.site).await;
+                if connection.respond(&request, response).await? {
                     return Ok(Then::Next(connection));
                 }
                 close(connection.into_stream().into_inner()).await?;

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
     thread,
@@ -13,11 +13,15 @@ use std::{
 
 use pinhole_link::{
     CAMERA_PORT, Enrolment, Frame, Latest, Timestamp,
+    controls::{Change, Control, Kind, Report, Setting},
     http::{head::read_head, stream_head},
     multipart::{Framing, send_frames},
     tunnel::{Choice, Implementation, Peer, Settings, Tunnel},
 };
-use smol::{Executor, Timer, future, io::AsyncWriteExt as _};
+use smol::{
+    Executor, Timer, future,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+};
 
 use crate::PATIENCE;
 
@@ -50,6 +54,11 @@ struct Behaviour {
     clock_ahead: AtomicU64,
     /// How often it was told the time.
     told: AtomicUsize,
+    /// The brightness of its webcam, and how often that was set.
+    brightness: AtomicI64,
+    brightness_set: AtomicUsize,
+    /// What it answers about its controls, if not the truth.
+    says_of_controls: Mutex<Option<&'static str>>,
 }
 
 impl FakeBox {
@@ -141,6 +150,21 @@ impl FakeBox {
         self.behaviour.pulls.load(Ordering::SeqCst)
     }
 
+    /// The brightness of its webcam.
+    pub(crate) fn brightness(&self) -> i64 {
+        self.behaviour.brightness.load(Ordering::SeqCst)
+    }
+
+    /// How often that was set.
+    pub(crate) fn brightness_set(&self) -> usize {
+        self.behaviour.brightness_set.load(Ordering::SeqCst)
+    }
+
+    /// From now on, answers this to questions about its controls.
+    pub(crate) fn says_of_controls(&self, answer: &'static str) {
+        *self.behaviour.says_of_controls.lock().unwrap() = Some(answer);
+    }
+
     /// How many times it was told the time.
     pub(crate) fn told(&self) -> usize {
         self.behaviour.told.load(Ordering::SeqCst)
@@ -170,6 +194,46 @@ impl Drop for Filming {
 }
 
 impl Behaviour {
+    /// Makes a change of the one control that there is, from 0 to 255; the
+    /// answer.
+    fn controls(&self, change: &Change) -> String {
+        if let Some(answer) = *self.says_of_controls.lock().unwrap() {
+            return answer.to_owned();
+        }
+        let mut report = Report {
+            webcam: Some("Fake".to_owned()),
+            ..Report::default()
+        };
+        if change.reset {
+            self.brightness.store(128, Ordering::SeqCst);
+        }
+        for (name, setting) in &change.set {
+            match (name.as_str(), setting) {
+                ("brightness", Setting::Number(value)) => {
+                    self.brightness.store(*value, Ordering::SeqCst);
+                    self.brightness_set.fetch_add(1, Ordering::SeqCst);
+                    report.set.insert(name.clone(), *value);
+                }
+                _ => report.problems.push(format!("{name}: no such control")),
+            }
+        }
+        report.controls.push(Control {
+            name: "brightness".to_owned(),
+            label: "Brightness".to_owned(),
+            kind: Kind::Number,
+            minimum: 0,
+            maximum: 255,
+            step: 1,
+            default: 128,
+            value: self.brightness.load(Ordering::SeqCst),
+            menu: Vec::new(),
+            inactive: false,
+            read_only: false,
+        });
+        let json = serde_json::to_string(&report).unwrap();
+        format!("HTTP/1.1 200 OK\r\n\r\n{json}")
+    }
+
     /// Checks and takes the time that the relay tells; the answer.
     fn told(&self, head: &str) -> String {
         let time = head
@@ -223,6 +287,13 @@ async fn serve(
         let served = async move {
             let mut stream = smol::io::BufReader::new(stream);
             let head = read_head(&mut stream, PATIENCE).await.unwrap().unwrap();
+            if let Some(change) = change(&head, &mut stream).await {
+                let answer = behaviour.controls(&change);
+                let mut stream = stream.into_inner();
+                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.close().await;
+                return;
+            }
             let mut stream = stream.into_inner();
             if head.starts_with(b"GET /status.json HTTP/1.0\r\n") {
                 behaviour.asked.fetch_add(1, Ordering::SeqCst);
@@ -256,6 +327,21 @@ async fn serve(
         };
         executor.spawn(served).detach();
     }
+}
+
+/// The change that a request for the controls asks for; `None` for any other
+/// request.
+async fn change(head: &[u8], stream: &mut (impl AsyncRead + Unpin)) -> Option<Change> {
+    if head.starts_with(b"GET /controls HTTP/1.0\r\n") {
+        return Some(Change::default());
+    }
+    let head = std::str::from_utf8(head).unwrap();
+    head.strip_prefix("POST /controls HTTP/1.0\r\n")?;
+    let (_, length) = head.split_once("Content-Length: ").unwrap();
+    let length = length.lines().next().unwrap().parse().unwrap();
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.unwrap();
+    Some(Change::from_json(&body).unwrap())
 }
 
 /// A JPEG's structure around `len` bytes that begin with `number`: enough for

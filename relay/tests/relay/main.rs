@@ -14,6 +14,7 @@ mod certificates;
 mod churning;
 mod clock;
 mod configuring;
+mod controlling;
 mod crowding;
 mod enrolling;
 mod fake_box;

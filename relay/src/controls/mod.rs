@@ -1,0 +1,190 @@
+//! What can be set on a box's webcam: asked of the box, changed for its owner,
+//! and sent again after each of the box's handshakes, so that it holds also
+//! when the box was restarted.
+//!
+//! A box is not trusted to be brief or quick, nor what it says to be fit for a
+//! page: a report that is not sound is none.
+
+mod kept;
+
+use std::{convert::Infallible, io, time::Duration};
+
+use pinhole_link::{
+    CAMERA_PORT,
+    controls::{Change, MAX_REPORT_LEN, PATH, Report, Setting},
+    http::{HeadError, head::read_head},
+    tunnel::Tunnel,
+};
+use smol::{
+    Timer,
+    future::FutureExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    lock::Semaphore,
+};
+use tracing::debug;
+
+pub(crate) use kept::KeptControls;
+
+use crate::{camera::Camera, cameras::Cameras, ingest, registry::BoxEntry};
+
+/// How long a box may take. Its webcam may let some questions time out.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The pause before a box that did not answer is sent the values again.
+const PAUSE: Duration = Duration::from_secs(15);
+
+/// Why nothing is known of a camera's controls, in words for its owner.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ControlsError {
+    /// The box is away.
+    #[error("The box is offline, so its webcam cannot be set now.")]
+    Offline,
+    /// The camera is none of pinhole's.
+    #[error("This camera is no pinhole box: it can be set by its own means alone.")]
+    NoBox,
+    /// The box did not take the connection, or it broke off.
+    #[error("The box cannot be reached: {0}.")]
+    Connection(#[from] io::Error),
+    /// The box was too slow.
+    #[error("The box has not answered for {} s.", PATIENCE.as_secs())]
+    TimedOut,
+    /// The box does not know the question.
+    #[error(
+        "The box's software is older than this relay's, and its webcam cannot be set from here."
+    )]
+    Unknown,
+    /// The box refused.
+    #[error("The box answered with HTTP status {0}.")]
+    Refused(u16),
+    /// The answer is not what a box says.
+    #[error("The box's answer makes no sense.")]
+    Answer,
+}
+
+impl From<HeadError> for ControlsError {
+    fn from(_: HeadError) -> Self {
+        Self::Answer
+    }
+}
+
+/// What can be set on the camera, and after `change`, if there is one, what
+/// became of it. What the box has done of it is kept.
+///
+/// # Errors
+/// See [`ControlsError`].
+pub(crate) async fn exchange(
+    cameras: &Cameras,
+    camera: &Camera,
+    change: Option<&Change>,
+) -> Result<Report, ControlsError> {
+    let (Some(entry), Some(tunnel)) = (camera.source().as_box(), cameras.tunnel()) else {
+        return Err(ControlsError::NoBox);
+    };
+    if !camera.health().online {
+        return Err(ControlsError::Offline);
+    }
+    let asking = async {
+        let _turn = camera.controls_turn().await;
+        let report = ask(entry, tunnel, change).await?;
+        if let Some(change) = change {
+            let kept = cameras.kept_controls();
+            let (name, set, reset) = (camera.name().clone(), report.set.clone(), change.reset);
+            smol::unblock(move || kept.keep(&name, &set, reset)).await;
+        }
+        Ok(report)
+    };
+    asking.or(too_late()).await
+}
+
+/// Sends the camera's box what is kept for it, whenever it has made a
+/// handshake. It waits for one of `turns`.
+pub(crate) async fn keep_sending(
+    camera: &Camera,
+    entry: &BoxEntry,
+    tunnel: &Tunnel,
+    kept: &KeptControls,
+    turns: &Semaphore,
+) -> Infallible {
+    let mut handshakes = camera.handshakes().reader();
+    loop {
+        handshakes.next().await;
+        while let Err(error) = send(camera, entry, tunnel, kept, turns).await {
+            debug!("camera {}: not sent its settings: {error}", camera.name());
+            if !camera.health().online {
+                break;
+            }
+            Timer::after(PAUSE).await;
+        }
+    }
+}
+
+async fn send(
+    camera: &Camera,
+    entry: &BoxEntry,
+    tunnel: &Tunnel,
+    kept: &KeptControls,
+    turns: &Semaphore,
+) -> Result<(), ControlsError> {
+    let _turn = turns.acquire().await;
+    // An owner who changes something meanwhile has the last word.
+    let _own_turn = camera.controls_turn().await;
+    let values = kept.of(camera.name());
+    if values.is_empty() {
+        return Ok(());
+    }
+    let values = values.into_iter();
+    let change = Change {
+        reset: false,
+        set: values
+            .map(|(name, value)| (name, Setting::Number(value)))
+            .collect(),
+    };
+    let report = ask(entry, tunnel, Some(&change)).or(too_late()).await?;
+    for problem in report.problems {
+        debug!("camera {}: {problem}", camera.name());
+    }
+    Ok(())
+}
+
+async fn too_late<T>() -> Result<T, ControlsError> {
+    Timer::after(PATIENCE).await;
+    Err(ControlsError::TimedOut)
+}
+
+async fn ask(
+    entry: &BoxEntry,
+    tunnel: &Tunnel,
+    change: Option<&Change>,
+) -> Result<Report, ControlsError> {
+    let connection = tunnel.connect(entry.address, CAMERA_PORT).await?;
+    let mut connection = BufReader::new(connection);
+    connection.write_all(&request(change)).await?;
+    connection.flush().await?;
+    let head = read_head(&mut connection, PATIENCE).await?;
+    match ingest::status(&head.ok_or(ControlsError::Answer)?)? {
+        200 => {}
+        404 | 405 => return Err(ControlsError::Unknown),
+        other => return Err(ControlsError::Refused(other)),
+    }
+    let mut body = Vec::new();
+    let mut bounded = connection.take(MAX_REPORT_LEN as u64);
+    bounded.read_to_end(&mut body).await?;
+    let report: Report = serde_json::from_slice(&body).map_err(|_| ControlsError::Answer)?;
+    match report.is_sound() {
+        true => Ok(report),
+        false => Err(ControlsError::Answer),
+    }
+}
+
+/// What is asked of a box. HTTP/1.0, because its answer's body is simply what
+/// follows until the connection ends.
+fn request(change: Option<&Change>) -> Vec<u8> {
+    let Some(change) = change else {
+        return format!("GET {PATH} HTTP/1.0\r\nHost: camera\r\n\r\n").into_bytes();
+    };
+    // Strings and numbers alone: nothing in it can fail.
+    let body = serde_json::to_string(change).unwrap_or_default();
+    let length = body.len();
+    format!("POST {PATH} HTTP/1.0\r\nHost: camera\r\nContent-Length: {length}\r\n\r\n{body}")
+        .into_bytes()
+}
