@@ -41,8 +41,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// relay all boxes make a handshake within seconds.
 pub(crate) const TURNS: usize = 16;
 
-/// The pause before a box that did not answer is told again.
-const PAUSE: Duration = Duration::from_secs(15);
+/// The pause before a box that did not answer is told again. It doubles each
+/// time: there are boxes that do not know the question.
+const FIRST_PAUSE: Duration = Duration::from_secs(15);
+
+/// The longest of these pauses.
+const LONGEST_PAUSE: Duration = Duration::from_secs(240);
 
 /// The time that a box takes to set its clock, and some more.
 const SETTING: Duration = Duration::from_secs(2);
@@ -81,6 +85,7 @@ pub(crate) async fn keep_telling(
     let mut handshakes = camera.handshakes().reader();
     loop {
         handshakes.next().await;
+        let mut pause = FIRST_PAUSE;
         loop {
             let turn = turns.acquire().await;
             let told = tell(entry, tunnel).await;
@@ -95,7 +100,8 @@ pub(crate) async fn keep_telling(
                     if !camera.health().online {
                         break;
                     }
-                    Timer::after(PAUSE).await;
+                    Timer::after(pause).await;
+                    pause = (2 * pause).min(LONGEST_PAUSE);
                 }
             }
         }

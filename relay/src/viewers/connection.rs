@@ -57,7 +57,7 @@ pub(super) async fn accept(
     if stream.peek(&mut first).await? == 1 && first[0].is_ascii_alphabetic() {
         // What the client sent is read, or the answer could be lost: closing
         // over unread bytes resets the connection.
-        let _ = stream.read(&mut [0; 8192]).await?;
+        let _ = stream.read(&mut vec![0; 8192]).await?;
         stream.write_all(USE_HTTPS).await?;
         return Ok(None);
     }

@@ -25,8 +25,8 @@ const CLIENTS: usize = 10_000;
 /// How many of them make the TLS handshake first.
 const WITH_TLS: usize = 500;
 
-/// What one may cost, in KiB. It was 14 in a debug build.
-const COST: u64 = 24;
+/// What one may cost, in KiB. It was 7 in a debug build.
+const COST: u64 = 12;
 
 /// What a second crowd may add to a relay's memory, in KiB: a leak of 2 KiB a
 /// client shows.
