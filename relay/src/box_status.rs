@@ -7,6 +7,7 @@
 
 use std::{
     io,
+    sync::{MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -38,6 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long an answer, or the lack of one, counts as the present.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
+/// How long what a box said stands for those who do not ask it.
+pub(crate) const PRESENT: Duration = Duration::from_secs(15);
+
 /// What a box says. Other versions say more, or less; times are seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BoxStatus {
@@ -55,6 +59,25 @@ pub struct BoxStatus {
     /// The webcam and its setting.
     in_use: Option<InUse>,
     frames: Option<Frames>,
+    /// What its uplink carries, and what it makes of that.
+    uplink: Option<Uplink>,
+}
+
+/// What a box sends through its uplink, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Uplink {
+    /// What it was last seen to carry when it was taken up.
+    pub(crate) bits_per_second: Option<u64>,
+    /// Pictures a second that the box aims at.
+    pub(crate) frames_per_second: Option<f64>,
+    /// The quality of JPEGs that it aims at.
+    pub(crate) quality: Option<u8>,
+    /// `full` or `half`.
+    pub(crate) scale: Option<String>,
+    /// Whether that is less than was asked for.
+    pub(crate) is_reduced: Option<bool>,
+    /// The same in words.
+    pub(crate) reason: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -114,7 +137,12 @@ type Answer = (Instant, Result<BoxStatus, BoxStatusError>);
 
 /// Asks one box, for all who want to know.
 #[derive(Debug, Default)]
-pub struct Asked(Mutex<Option<Answer>>);
+pub struct Asked {
+    /// Held by whoever asks.
+    answer: Mutex<Option<Answer>>,
+    /// What the box said last, and when.
+    said: std::sync::Mutex<Option<(Instant, BoxStatus)>>,
+}
 
 impl BoxStatus {
     /// What keeps the box from sending pictures, in its words; `None` while it
@@ -129,6 +157,11 @@ impl BoxStatus {
         self.in_use.as_ref()?.deviation.as_deref()
     }
 
+    /// What its uplink carries, and what it makes of that.
+    pub(crate) fn uplink(&self) -> Option<&Uplink> {
+        self.uplink.as_ref()
+    }
+
     /// The state in a word.
     pub(crate) fn state(&self) -> Option<&str> {
         self.state.as_deref()
@@ -141,12 +174,21 @@ impl BoxStatus {
 }
 
 impl Asked {
-    /// What the box said last, and how long ago. `None` also while it is being
-    /// asked.
+    /// What the box said last, unless that is old.
+    pub(crate) fn present(&self) -> Option<BoxStatus> {
+        let (age, said) = self.last()?;
+        (age <= PRESENT).then_some(said)
+    }
+
+    /// What the box said last, and how long ago.
     pub(crate) fn last(&self) -> Option<(Duration, BoxStatus)> {
-        let last = self.0.try_lock()?;
-        let (at, answer) = last.as_ref()?;
-        Some((at.elapsed(), answer.clone().ok()?))
+        let said = self.said().clone();
+        said.map(|(at, said)| (at.elapsed(), said))
+    }
+
+    /// No holder of this lock can leave it half-written.
+    fn said(&self) -> MutexGuard<'_, Option<(Instant, BoxStatus)>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the box says now. To be run as a task of its own, which nobody holds
@@ -160,7 +202,7 @@ impl Asked {
         tunnel: &Tunnel,
     ) -> Result<BoxStatus, BoxStatusError> {
         // Whoever waits here for another's question gets its answer.
-        let mut last = self.0.lock().await;
+        let mut last = self.answer.lock().await;
         if let Some((at, answer)) = &*last
             && at.elapsed() < MAX_AGE
         {
@@ -171,7 +213,11 @@ impl Asked {
             Err(BoxStatusError::TimedOut)
         };
         let answer = ask(entry, tunnel).or(too_late).await;
-        *last = Some((Instant::now(), answer.clone()));
+        let now = Instant::now();
+        if let Ok(said) = &answer {
+            *self.said() = Some((now, said.clone()));
+        }
+        *last = Some((now, answer.clone()));
         answer
     }
 }

@@ -13,6 +13,7 @@ use smol::channel::Receiver;
 
 use crate::{
     access::Rule,
+    box_clock::{BoxClock, Offset},
     box_status::Asked,
     counters::Counters,
     readmission::Readmission,
@@ -45,6 +46,7 @@ pub struct Camera {
     watchers: Watchers,
     counters: Counters,
     box_status: Asked,
+    box_clock: Mutex<BoxClock>,
     removed: Receiver<Infallible>,
     health: Mutex<Health>,
     handshakes: Latest<Instant>,
@@ -100,7 +102,8 @@ pub struct Health {
 pub struct Arrival {
     /// When it was whole in this process.
     pub at: Instant,
-    /// When it was captured, by the box's clock.
+    /// When it was captured, by this machine's clock as far as is known where
+    /// the box's is.
     pub captured: SystemTime,
     /// The box's count.
     pub sequence: u64,
@@ -119,6 +122,7 @@ impl Camera {
             watchers: Watchers::default(),
             counters: Counters::default(),
             box_status: Asked::default(),
+            box_clock: Mutex::default(),
             removed,
             health: Mutex::new(Health::new(online)),
             handshakes: Latest::new(),
@@ -225,14 +229,31 @@ impl Camera {
         newest.as_ref().and_then(size).or(self.lock().last_size)
     }
 
-    /// Records a good frame and gives it to the viewers.
+    /// Records a good frame and gives it to the viewers, with the time of its
+    /// capture by this machine's clock.
     pub(crate) fn publish(&self, frame: Frame) {
+        let at = Instant::now();
+        let captured = self.box_clock().corrected(frame.captured(), at);
         self.lock().record(Arrival {
-            at: Instant::now(),
-            captured: frame.captured(),
+            at,
+            captured,
             sequence: frame.sequence(),
         });
-        self.frames.publish(frame);
+        let jpeg = frame.jpeg().clone();
+        self.frames
+            .publish(Frame::new(jpeg, captured, frame.sequence()));
+    }
+
+    /// What is known of its box's clock.
+    pub(crate) fn box_clock(&self) -> MutexGuard<'_, BoxClock> {
+        self.box_clock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How far its box's clock is ahead of this machine's, as far as is known.
+    pub fn clock_offset(&self) -> Option<Offset> {
+        self.box_clock().offset(Instant::now())
     }
 
     /// Records a frame that was dropped.

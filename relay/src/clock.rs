@@ -9,7 +9,7 @@
 use std::{
     convert::Infallible,
     io,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use pinhole_link::{
@@ -27,6 +27,7 @@ use smol::{
 use tracing::{debug, info};
 
 use crate::{
+    box_clock::Reading,
     camera::Camera,
     ingest,
     readmission::{Reason, readmit},
@@ -56,7 +57,7 @@ const MAX_ANSWER: u64 = 64;
 
 /// Why a box was not told the time.
 #[derive(Debug, thiserror::Error)]
-enum ClockError {
+pub(crate) enum ClockError {
     #[error("the box cannot be reached: {0}")]
     Connection(#[from] io::Error),
     #[error("the box's answer makes no sense: {0}")]
@@ -91,8 +92,8 @@ pub(crate) async fn keep_telling(
             let told = tell(entry, tunnel).await;
             drop(turn);
             match told {
-                Ok(offset) => {
-                    act(camera, entry, offset, tunnel).await;
+                Ok(reading) => {
+                    act(camera, entry, reading, tunnel).await;
                     break;
                 }
                 Err(error) => {
@@ -110,38 +111,65 @@ pub(crate) async fn keep_telling(
 
 /// Does what a box that sets its clock needs. One whose clock was ahead is let
 /// in anew, and called at once, so that its streams go on.
-async fn act(camera: &Camera, entry: &BoxEntry, offset: Offset, tunnel: &Tunnel) {
-    match offset {
+async fn act(camera: &Camera, entry: &BoxEntry, reading: Reading, tunnel: &Tunnel) {
+    match Offset::of(&reading) {
         Offset::Ahead(by) if by > TOLERANCE => {
             let name = camera.name();
             let seconds = by.as_secs();
             info!("camera {name}: told the time: its clock was {seconds} s ahead");
             Timer::after(SETTING).await;
-            if readmit(camera, entry, Reason::Ahead(by), tunnel)
-                && let Err(error) = tell(entry, tunnel).await
-            {
-                debug!("camera {name}: does not answer yet: {error}");
+            if !readmit(camera, entry, Reason::Ahead(by), tunnel) {
+                return;
             }
+            hear(camera, tell(entry, tunnel).await);
         }
-        Offset::Behind(by) if by > TOLERANCE => info!(
-            "camera {}: told the time: its clock was {} s behind",
-            camera.name(),
-            by.as_secs()
-        ),
-        Offset::Ahead(_) | Offset::Behind(_) => {}
+        Offset::Behind(by) if by > TOLERANCE => {
+            let name = camera.name();
+            let seconds = by.as_secs();
+            info!("camera {name}: told the time: its clock was {seconds} s behind");
+            Timer::after(SETTING).await;
+            hear(camera, look(entry, tunnel).await);
+        }
+        Offset::Ahead(_) | Offset::Behind(_) => camera.box_clock().heard(reading),
+    }
+}
+
+/// Takes in what a box's clock shows now that it is set.
+fn hear(camera: &Camera, shown: Result<Reading, ClockError>) {
+    match shown {
+        Ok(reading) => camera.box_clock().heard(reading),
+        Err(error) => debug!("camera {}: does not answer yet: {error}", camera.name()),
     }
 }
 
 /// Tells the time once, and returns where the box's clock was when it heard it.
-async fn tell(entry: &BoxEntry, tunnel: &Tunnel) -> Result<Offset, ClockError> {
-    let telling = async {
+async fn tell(entry: &BoxEntry, tunnel: &Tunnel) -> Result<Reading, ClockError> {
+    ask(entry, tunnel, |asked| {
+        format!("{RELAY_TIME}: {}\r\n", Timestamp(asked))
+    })
+    .await
+}
+
+/// Asks what the box's clock shows, and tells it nothing.
+///
+/// # Errors
+/// When it does not answer.
+pub(crate) async fn look(entry: &BoxEntry, tunnel: &Tunnel) -> Result<Reading, ClockError> {
+    ask(entry, tunnel, |_| String::new()).await
+}
+
+/// Asks with the header field that `field` makes of this machine's time.
+async fn ask(
+    entry: &BoxEntry,
+    tunnel: &Tunnel,
+    field: impl FnOnce(SystemTime) -> String,
+) -> Result<Reading, ClockError> {
+    let asking = async {
         let stream = tunnel.connect(entry.address, CAMERA_PORT).await?;
         let mut stream = BufReader::new(stream);
-        let told = SystemTime::now();
-        let request = format!(
-            "GET {PATH} HTTP/1.0\r\nHost: camera\r\n{RELAY_TIME}: {}\r\n\r\n",
-            Timestamp(told)
-        );
+        let (asked, since) = (SystemTime::now(), Instant::now());
+        let field = field(asked);
+        let request = format!("GET {PATH} HTTP/1.0\r\nHost: camera\r\n{field}\r\n");
         stream.write_all(request.as_bytes()).await?;
         stream.flush().await?;
         let head = read_head(&mut stream, PATIENCE).await?;
@@ -151,19 +179,27 @@ async fn tell(entry: &BoxEntry, tunnel: &Tunnel) -> Result<Offset, ClockError> {
         }
         let mut answer = String::new();
         stream.take(MAX_ANSWER).read_to_string(&mut answer).await?;
-        let shown = answer.trim().parse().map_err(|_| ClockError::NoTime)?;
-        Ok(offset(shown, told))
+        let Timestamp(shown) = answer.trim().parse().map_err(|_| ClockError::NoTime)?;
+        let at = Instant::now();
+        Ok(Reading {
+            asked,
+            shown,
+            round_trip: at - since,
+            at,
+        })
     };
     let too_late = async {
         Timer::after(PATIENCE).await;
         Err(io::Error::from(io::ErrorKind::TimedOut).into())
     };
-    telling.or(too_late).await
+    asking.or(too_late).await
 }
 
-fn offset(Timestamp(shown): Timestamp, told: SystemTime) -> Offset {
-    match shown.duration_since(told) {
-        Ok(ahead) => Offset::Ahead(ahead),
-        Err(behind) => Offset::Behind(behind.duration()),
+impl Offset {
+    fn of(reading: &Reading) -> Self {
+        match reading.shown.duration_since(reading.asked) {
+            Ok(ahead) => Self::Ahead(ahead),
+            Err(behind) => Self::Behind(behind.duration()),
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! What was moved and refused, counted since the relay was started.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use crate::limits::Limit;
@@ -23,6 +26,35 @@ impl Counter {
     }
 }
 
+/// A time that was measured last.
+#[derive(Debug)]
+pub struct LastTime(AtomicU64);
+
+impl LastTime {
+    /// Microseconds that stand for none.
+    const NONE: u64 = u64::MAX;
+
+    /// Notes a newer one.
+    pub fn set(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(Self::NONE);
+        self.0.store(micros, Relaxed);
+    }
+
+    /// The last, if there was one.
+    pub fn get(&self) -> Option<Duration> {
+        match self.0.load(Relaxed) {
+            Self::NONE => None,
+            micros => Some(Duration::from_micros(micros)),
+        }
+    }
+}
+
+impl Default for LastTime {
+    fn default() -> Self {
+        Self(AtomicU64::new(Self::NONE))
+    }
+}
+
 /// One camera's counters.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -37,6 +69,8 @@ pub struct Counters {
     pub sent_frames: Counter,
     /// Pictures that a viewer did not get because it was not ready for them.
     pub skipped_frames: Counter,
+    /// Age of the picture that was last sent to a viewer, when it had left.
+    pub sent_age: LastTime,
     /// Streams that viewers opened.
     pub streams_opened: Counter,
     /// Streams that viewers opened and that ended.
@@ -120,6 +154,17 @@ mod tests {
         );
         drop(open);
         assert_eq!(counters.connections.now(), 0);
+    }
+
+    #[test]
+    fn the_last_time_is_the_one_that_is_told() {
+        let last = LastTime::default();
+        assert_eq!(last.get(), None);
+        last.set(Duration::from_millis(120));
+        last.set(Duration::from_millis(80));
+        assert_eq!(last.get(), Some(Duration::from_millis(80)));
+        last.set(Duration::MAX);
+        assert_eq!(last.get(), None);
     }
 
     #[test]

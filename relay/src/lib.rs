@@ -10,7 +10,9 @@
 //! own, and they share nothing but the camera's slot.
 
 pub mod access;
+pub mod box_clock;
 pub mod box_status;
+mod box_watch;
 pub mod camera;
 pub mod camera_url;
 pub mod cameras;

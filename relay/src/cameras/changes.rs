@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use super::{ApplyError, Cameras, Enrolled};
 use crate::{
+    box_watch,
     camera::Camera,
     clock, controls,
     ingest::{self, Feed, Patience},
@@ -152,8 +153,13 @@ impl Cameras {
             return None;
         };
         let turns = Arc::clone(&self.clock_turns);
-        let telling = async move { clock::keep_telling(&camera, &entry, &tunnel, &turns).await };
-        Some(executor.spawn(telling))
+        let attending = async move {
+            let telling = clock::keep_telling(&camera, &entry, &tunnel, &turns);
+            telling
+                .or(box_watch::keep_asking(&camera, &entry, &tunnel))
+                .await
+        };
+        Some(executor.spawn(attending))
     }
 
     fn spawn_controls(

@@ -12,6 +12,8 @@ use super::{
     process,
 };
 use crate::{
+    box_clock::Offset,
+    box_status::{BoxStatus, Uplink},
     camera::{Camera, Health, Pull},
     counters::Counters,
     limits::Limit,
@@ -88,13 +90,22 @@ struct Seen<'camera> {
     name: &'camera str,
     counters: &'camera Counters,
     health: Health,
+    clock: Option<Offset>,
+    /// What its box said last, as long as that is not old.
+    said: Option<BoxStatus>,
+}
+
+impl Seen<'_> {
+    fn uplink(&self) -> Option<&Uplink> {
+        self.said.as_ref()?.uplink()
+    }
 }
 
 /// A camera's number, where it has one now.
 type Value = fn(&Seen<'_>) -> Option<f64>;
 
 /// Name, kind, help and value of each number of a camera.
-const OF_A_CAMERA: [(&str, Kind, &str, Value); 12] = [
+const OF_A_CAMERA: [(&str, Kind, &str, Value); 20] = [
     (
         "pinhole_camera_online",
         Kind::Gauge,
@@ -116,13 +127,65 @@ const OF_A_CAMERA: [(&str, Kind, &str, Value); 12] = [
     (
         "pinhole_camera_frame_age_seconds",
         Kind::Gauge,
-        "Time since the newest picture was taken, by the camera's clock; missing while none comes.",
+        "Time since the newest picture was taken; missing while none comes.",
         |camera| {
             let newest = camera.health.newest?;
             // A camera's clock may be ahead of this one.
             let age = SystemTime::now().duration_since(newest.captured);
             Some(age.unwrap_or_default().as_secs_f64())
         },
+    ),
+    (
+        "pinhole_camera_frame_sent_age_seconds",
+        Kind::Gauge,
+        "Age of the picture that was last sent to a viewer, when it had left.",
+        |camera| Some(camera.counters.sent_age.get()?.as_secs_f64()),
+    ),
+    (
+        "pinhole_camera_frame_age_uncertainty_seconds",
+        Kind::Gauge,
+        "How wrong a picture's age may be, since the box's clock is another one.",
+        |camera| Some(camera.clock?.uncertainty),
+    ),
+    (
+        "pinhole_camera_clock_offset_seconds",
+        Kind::Gauge,
+        "How far the box's clock is ahead of the relay's.",
+        |camera| Some(camera.clock?.seconds),
+    ),
+    (
+        "pinhole_camera_uplink_bytes_per_second",
+        Kind::Gauge,
+        "What the box's uplink was last seen to carry when it was taken up.",
+        |camera| Some(camera.uplink()?.bits_per_second? as f64 / 8.0),
+    ),
+    (
+        "pinhole_camera_aimed_frames_per_second",
+        Kind::Gauge,
+        "Pictures a second that the box aims at, as its uplink carries them.",
+        |camera| camera.uplink()?.frames_per_second,
+    ),
+    (
+        "pinhole_camera_aimed_quality",
+        Kind::Gauge,
+        "JPEG quality that the box aims at, as its uplink carries it.",
+        |camera| Some(camera.uplink()?.quality?.into()),
+    ),
+    (
+        "pinhole_camera_aimed_scale",
+        Kind::Gauge,
+        "Width and height that the box aims at, to those that it captures.",
+        |camera| match camera.uplink()?.scale.as_deref()? {
+            "full" => Some(1.0),
+            "half" => Some(0.5),
+            _ => None,
+        },
+    ),
+    (
+        "pinhole_camera_uplink_reduced",
+        Kind::Gauge,
+        "1 if the box sends less than was asked for, because its uplink carries no more.",
+        |camera| Some(f64::from(u8::from(camera.uplink()?.is_reduced?))),
     ),
     (
         "pinhole_camera_received_frames_total",
@@ -181,6 +244,8 @@ fn cameras(text: &mut Exposition, cameras: &[Arc<Camera>]) {
             name: camera.name().as_str(),
             counters: camera.counters(),
             health: camera.health(),
+            clock: camera.clock_offset(),
+            said: camera.box_status().present(),
         })
         .collect();
     text.single(

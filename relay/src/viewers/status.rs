@@ -1,6 +1,6 @@
 //! How a camera is doing, as JSON.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -11,12 +11,11 @@ use super::{
     ustreamer::Ustreamer,
 };
 use crate::{
+    box_clock::Offset,
+    box_status::{self, Uplink},
     camera::{Camera, Health},
     watchers::PageId,
 };
-
-/// A box's word that is older is not the present.
-const BOX_MAX_AGE: Duration = Duration::from_secs(10);
 
 /// `/NAME/status.json`. Times are seconds since 1970, ages are seconds.
 ///
@@ -41,6 +40,8 @@ pub(super) struct Status {
     frames: Frames,
     /// The newest frame, while the camera streams.
     newest: Option<Newest>,
+    /// How far the box's clock is ahead of the relay's, if it was looked at.
+    clock: Option<Clock>,
     tunnel: Tunnel,
     source: Source,
     /// What the box said last, as long as that is not old.
@@ -69,6 +70,8 @@ struct BoxState {
     trouble: Option<String>,
     /// What was asked of the webcam and what it has, where these differ.
     deviation: Option<String>,
+    /// What its uplink carries, and what it makes of that.
+    uplink: Option<Uplink>,
     /// Since it said so.
     age: f64,
 }
@@ -96,12 +99,25 @@ struct Frames {
 #[derive(Debug, Serialize)]
 struct Newest {
     sequence: u64,
-    /// By the box's clock.
+    /// By the relay's clock, as far as the box's is known.
     captured: f64,
-    /// Since the capture. As true as the box's clock.
+    /// Since the capture.
     age: f64,
+    /// How wrong the age may be, if the box's clock was looked at.
+    uncertainty: Option<f64>,
+    /// The age that it had when the relay got it.
+    age_at_arrival: f64,
+    /// The age of the picture that was last sent to a viewer, when it had left.
+    age_when_sent: Option<f64>,
     /// Since the relay got it.
     since_arrival: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Clock {
+    ahead: f64,
+    /// How wrong that may be.
+    uncertainty: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -118,8 +134,9 @@ impl Status {
     pub(super) fn of(camera: &Camera, page: Option<&PageId>, site: &Site) -> Self {
         let health = camera.health();
         let size = camera.picture_size();
+        let offset = camera.clock_offset();
         let said = camera.box_status().last();
-        let said = said.filter(|(age, _)| *age <= BOX_MAX_AGE);
+        let said = said.filter(|(age, _)| *age <= box_status::PRESENT);
         Self {
             camera: camera.name().to_string(),
             state: state_word(&health),
@@ -127,7 +144,11 @@ impl Status {
             now: since_1970(SystemTime::now()),
             viewers: camera.frames().readers(),
             watching: page.map(|id| camera.watchers().contains(id)),
-            newest: Newest::of(&health),
+            newest: Newest::of(camera, &health, offset),
+            clock: offset.map(|offset| Clock {
+                ahead: rounded(offset.seconds),
+                uncertainty: rounded(offset.uncertainty),
+            }),
             tunnel: Tunnel {
                 implementation: (site.cameras.tunnel())
                     .map(|tunnel| tunnel.implementation().to_string()),
@@ -162,6 +183,7 @@ impl Status {
                 state: said.state().map(str::to_owned),
                 trouble: said.trouble().map(str::to_owned),
                 deviation: said.deviation().map(str::to_owned),
+                uplink: said.uplink().cloned(),
                 age: rounded(age.as_secs_f64()),
             }),
             relay_started: since_1970(site.started),
@@ -192,15 +214,20 @@ impl Statuses {
 }
 
 impl Newest {
-    fn of(health: &Health) -> Option<Self> {
+    fn of(camera: &Camera, health: &Health, offset: Option<Offset>) -> Option<Self> {
         let newest = health.newest?;
         // A box's clock may be ahead of this one.
         let age = SystemTime::now().duration_since(newest.captured);
+        let age = age.unwrap_or_default();
+        let since_arrival = newest.at.elapsed();
         Some(Self {
             sequence: newest.sequence,
             captured: since_1970(newest.captured),
-            age: rounded(age.unwrap_or_default().as_secs_f64()),
-            since_arrival: rounded(newest.at.elapsed().as_secs_f64()),
+            age: rounded(age.as_secs_f64()),
+            uncertainty: offset.map(|offset| rounded(offset.uncertainty)),
+            age_at_arrival: rounded(age.saturating_sub(since_arrival).as_secs_f64()),
+            age_when_sent: (camera.counters().sent_age.get()).map(|age| rounded(age.as_secs_f64())),
+            since_arrival: rounded(since_arrival.as_secs_f64()),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::{
     future::{Future, pending, poll_fn},
     pin::{Pin, pin},
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use pinhole_link::{
@@ -281,6 +281,9 @@ impl<'camera> View<'camera> {
         counters.sent_bytes.add(bytes as u64);
         if part.placeholder.is_none() && !self.repeated {
             counters.sent_frames.add(1);
+            // A clock that was set back makes no picture younger than new.
+            let age = SystemTime::now().duration_since(part.frame.captured());
+            counters.sent_age.set(age.unwrap_or_default());
             self.watch.sent();
         }
     }

@@ -1,6 +1,9 @@
 //! Boxes whose clocks are wrong.
 
-use std::{net::UdpSocket, time::Duration};
+use std::{
+    net::UdpSocket,
+    time::{Duration, SystemTime},
+};
 
 use boringtun::{
     noise::{Tunn, TunnResult},
@@ -49,6 +52,32 @@ fn a_box_that_lost_the_time_is_let_in_again() {
     drop(camera);
     assert!(!earlier.is_answered());
     eventually("it is answered", || earlier.is_answered());
+}
+
+#[test]
+fn ages_are_right_though_the_boxs_clock_is_not() {
+    let relay = Running::start();
+    // Too little to be set.
+    let ahead = Duration::from_secs(1);
+    let camera = FakeBox::with_clock_ahead(&relay.porch, ahead.as_secs());
+    relay.online();
+    let _filming = camera.film(|number| picture(number, 2000));
+    let mut viewer = relay.watch();
+    eventually("the clock is known well", || {
+        let uncertainty = relay.status()["clock"]["uncertainty"].as_f64();
+        uncertainty.is_some_and(|uncertainty| uncertainty < 0.3)
+    });
+    // What comes from now on has the right time, not one of the box's future.
+    let frame = viewer.first_after(SystemTime::now());
+    let now = SystemTime::now();
+    assert!(frame.captured() <= now + Duration::from_millis(300));
+    let status = relay.status();
+    let clock = status["clock"]["ahead"].as_f64().unwrap();
+    assert!((0.7..1.3).contains(&clock), "{status}");
+    let newest = &status["newest"];
+    assert_eq!(newest["uncertainty"], status["clock"]["uncertainty"]);
+    assert!(newest["age"].as_f64() >= newest["age_at_arrival"].as_f64());
+    assert!(newest["age_when_sent"].is_number(), "{status}");
 }
 
 /// A box that called while it was still earlier, and is heard only now.

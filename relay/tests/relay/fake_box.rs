@@ -13,6 +13,7 @@ use std::{
 
 use pinhole_link::{
     CAMERA_PORT, Enrolment, Frame, Latest, Timestamp,
+    clock::TOLERANCE,
     controls::{Change, Control, Kind, Report, Setting},
     http::{head::read_head, stream_head},
     multipart::{Framing, send_frames},
@@ -109,13 +110,15 @@ impl FakeBox {
     pub(crate) fn film(&self, picture: impl Fn(u64) -> Vec<u8> + Send + 'static) -> Filming {
         let (stop, stopped) = mpsc::channel::<()>();
         let frames = self.frames.clone();
+        let behaviour = Arc::clone(&self.behaviour);
         let thread = thread::spawn(move || {
             let mut sequence = 0;
             while stopped.recv_timeout(Duration::from_millis(50))
                 == Err(mpsc::RecvTimeoutError::Timeout)
             {
                 sequence += 1;
-                frames.publish(Frame::new(picture(sequence), SystemTime::now(), sequence));
+                let captured = behaviour.clock();
+                frames.publish(Frame::new(picture(sequence), captured, sequence));
             }
         });
         Filming {
@@ -234,16 +237,27 @@ impl Behaviour {
         format!("HTTP/1.1 200 OK\r\n\r\n{json}")
     }
 
-    /// Checks and takes the time that the relay tells; the answer.
+    /// What the box's clock shows.
+    fn clock(&self) -> SystemTime {
+        SystemTime::now() + Duration::from_secs(self.clock_ahead.load(Ordering::SeqCst))
+    }
+
+    /// Checks and takes the time that the relay tells, if it does; the answer.
     fn told(&self, head: &str) -> String {
         let time = head
             .lines()
             .find_map(|line| line.strip_prefix("X-Relay-Time: "));
-        let Timestamp(time) = time.unwrap().parse().unwrap();
-        let age = SystemTime::now().duration_since(time).unwrap();
-        assert!(age < PATIENCE, "{age:?}");
-        self.told.fetch_add(1, Ordering::SeqCst);
-        let ahead = Duration::from_secs(self.clock_ahead.swap(0, Ordering::SeqCst));
+        let ahead = Duration::from_secs(self.clock_ahead.load(Ordering::SeqCst));
+        if let Some(time) = time {
+            let Timestamp(time) = time.parse().unwrap();
+            let age = SystemTime::now().duration_since(time).unwrap();
+            assert!(age < PATIENCE, "{age:?}");
+            self.told.fetch_add(1, Ordering::SeqCst);
+            // A small difference is none to a box.
+            if ahead > TOLERANCE {
+                self.clock_ahead.store(0, Ordering::SeqCst);
+            }
+        }
         let shown = Timestamp(SystemTime::now() + ahead);
         format!("HTTP/1.1 200 OK\r\n\r\n{shown}\n")
     }

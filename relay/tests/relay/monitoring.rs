@@ -79,6 +79,7 @@ fn prometheus_reads_the_metrics_and_finds_nothing_to_say_against_them() {
     eventually("the camera streams and is online", || {
         has("pinhole_camera_pull_state{camera=\"porch\",state=\"streaming\"} 1")
             && has("pinhole_camera_online{camera=\"porch\"} 1")
+            && get(metrics, "/metrics").contains("pinhole_camera_clock_offset_seconds{")
     });
     let answer = get(metrics, "/metrics");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -97,6 +98,7 @@ fn prometheus_reads_the_metrics_and_finds_nothing_to_say_against_them() {
     assert_eq!(value("pinhole_camera_online{camera=\"shed\"}"), 0.0);
     assert!(value("pinhole_camera_received_frames_total{camera=\"porch\"}") >= 1.0);
     assert!(value("pinhole_camera_frame_age_seconds{camera=\"porch\"}") < 30.0);
+    assert!(value("pinhole_camera_frame_age_uncertainty_seconds{camera=\"porch\"}") < 10.0);
     assert!(!body.contains("pinhole_camera_frame_age_seconds{camera=\"shed\"}"));
     assert!(value("process_resident_memory_bytes") > 1e6);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

@@ -1,7 +1,7 @@
 // The page of one camera: its live picture, how it is doing, and what can be
 // done with it.
 import { Picture } from './picture.js';
-import { age, inWords, Poll } from './status.js';
+import { age, ageInWords, Poll } from './status.js';
 import { Refusal, Stream } from './stream.js';
 import { whileVisible } from './visibility.js';
 
@@ -17,6 +17,8 @@ const picture = new Picture(canvas);
 
 let status;
 let epoch;
+// How wrong this page's idea of the relay's clock may be, in seconds.
+let spread;
 // Why the relay sends no stream, if it says so.
 let refused;
 
@@ -33,7 +35,13 @@ function showFigures() {
   if (status?.newest && figure.dataset.state === 'streaming') {
     details.push(status.frames.per_second.toFixed(1) + ' fps');
     const captured = picture.shown?.captured;
-    if (captured) details.push(inWords(age(captured, status, epoch)) + ' old');
+    if (captured) {
+      const { uncertainty } = status.newest;
+      const either = uncertainty === null ? undefined : uncertainty + spread;
+      details.push(ageInWords(age(captured, status, epoch), either));
+    }
+    const uplink = status.box?.uplink;
+    if (uplink?.is_reduced) details.push(uplink.reason);
   }
   element('figures').textContent = details.join(' · ');
 }
@@ -54,9 +62,10 @@ const stream = new Stream(
 
 const poll = new Poll(
   `/${name}/status.json${query}`,
-  (answer, relayEpoch) => {
+  (answer, relayEpoch, relaySpread) => {
     status = answer;
     epoch = relayEpoch;
+    spread = relaySpread;
     if (refused) show('offline', refused);
     else show(status.state, status.message);
     showFigures();

@@ -21,9 +21,9 @@ export class Poll {
   #onTrouble;
   #closing;
 
-  // onStatus gets what the relay says, and the moment in seconds since 1970, by
-  // the relay's clock, at which this page's own clock began; onTrouble gets in
-  // words why it says nothing.
+  // onStatus gets what the relay says, the moment in seconds since 1970, by the
+  // relay's clock, at which this page's own clock began, and how wrong that may
+  // be; onTrouble gets in words why it says nothing.
   constructor(url, onStatus, onTrouble) {
     this.#url = url;
     this.#onStatus = onStatus;
@@ -48,7 +48,8 @@ export class Poll {
       try {
         const status = await this.#ask(closing);
         answered = performance.now();
-        if (!closing.aborted) this.#onStatus(status, status.now - (asked + answered) / 2000);
+        const epoch = status.now - (asked + answered) / 2000;
+        if (!closing.aborted) this.#onStatus(status, epoch, (answered - asked) / 2000);
       } catch (error) {
         if (closing.aborted) return;
         if (error instanceof Refusal) this.#onTrouble(error.message);
@@ -74,13 +75,22 @@ export class Poll {
   }
 }
 
-// The age in seconds of a picture that was captured then, by its box's clock.
-// Where status shows that clock to be wrong, it is counted from the arrival.
+// The age in seconds of a picture that was captured then, by the relay's clock
+// as far as it knows the box's. Where status shows that to be wrong, it is
+// counted from the arrival.
 export function age(captured, status, epoch) {
   const arrived = status.now - status.newest.since_arrival;
   const way = arrived - status.newest.captured;
   const wrong = way >= 0 && way <= LONGEST_WAY ? 0 : way;
   return Math.max(0, epoch + performance.now() / 1000 - captured - wrong);
+}
+
+// An age as people say it, with how wrong it may be where that is known and the
+// age so short that it matters.
+export function ageInWords(seconds, uncertainty) {
+  if (uncertainty === undefined || seconds >= 10) return inWords(seconds) + ' old';
+  const least = Math.max(uncertainty, 0.01);
+  return `${seconds.toFixed(2)} s ± ${least.toFixed(2)} s old`;
 }
 
 // As people say it.
