@@ -110,9 +110,9 @@ impl Controls {
         self.describe(Outcome::default(), &[])
     }
 
-    /// Does what the owner asks for, as far as the webcam can. What is asked
-    /// for while there is none is done as soon as there is. It may take
-    /// seconds.
+    /// Does what the owner asks for, as far as the webcam can. Numbers that are
+    /// asked for while there is none are set as soon as there is: what the relay
+    /// keeps is numbers. It may take seconds.
     pub(super) fn change(&self, change: &Change) -> Report {
         let mut changing = self.changing();
         if change.reset {
@@ -241,11 +241,12 @@ impl Drop for Attending {
     }
 }
 
+/// Tells what is not as it was before.
 fn tell(outcome: &Outcome) {
-    if outcome.set.is_empty() {
+    if outcome.news.is_empty() {
         return;
     }
-    let set = outcome.set.iter();
+    let set = outcome.news.iter();
     let set: Vec<String> = set
         .map(|(name, value)| format!("{name} = {value}"))
         .collect();
