@@ -22,6 +22,9 @@
 //! height = 480
 //! frames_per_second = 15
 //! quality = 80                 # of JPEGs made on the box, 1 to 100
+//! lowest_frames_per_second = 5 # the least that a narrow uplink may make of it
+//! lowest_quality = 40
+//! may_halve_size = true
 //!
 //! [camera.controls]            # what the webcam can; see docs/operations.md
 //! brightness = 120
