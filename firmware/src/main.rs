@@ -16,6 +16,7 @@ Usage:
   pinhole camera [options]    see pinhole camera --help
   pinhole network [options]   see pinhole network --help
   pinhole time [options]      see pinhole time --help
+  pinhole probe               lists the webcams and what they can
   pinhole --help
   pinhole --version
 ";
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Some("camera") => camera::run(arguments),
+        Some("probe") => camera::probe::run(arguments),
         Some("network") => exit_code("network", network::run(arguments)),
         Some("time") => exit_code("time", time::run(arguments)),
         other => usage_error(other),

@@ -53,8 +53,8 @@ pub(super) struct Device {
 pub(super) struct Offers {
     /// What can be used here.
     pub(super) usable: Vec<Offer>,
-    /// The names of all formats, for a message.
-    pub(super) formats: Vec<String>,
+    /// The names of the other formats, for a message.
+    pub(super) unusable: Vec<String>,
 }
 
 /// The format that a device was set to.
@@ -111,7 +111,7 @@ impl Device {
     pub(super) fn offers(&self) -> io::Result<Offers> {
         let mut offers = Offers {
             usable: Vec::new(),
-            formats: Vec::new(),
+            unusable: Vec::new(),
         };
         for index in 0..MAX_LISTED {
             let mut description = v4l2_fmtdesc {
@@ -123,9 +123,9 @@ impl Device {
                 break;
             }
             let code = FourCC::from(description.pixelformat);
-            offers.formats.push(text(&code.repr));
-            if let Some(format) = usable(code) {
-                self.list_sizes(format, code, &mut offers.usable)?;
+            match usable(code) {
+                Some(format) => self.list_sizes(format, code, &mut offers.usable)?,
+                None => offers.unusable.push(text(&code.repr)),
             }
         }
         Ok(offers)

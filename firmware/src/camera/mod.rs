@@ -47,6 +47,7 @@ pub mod pattern;
 mod pattern_panel;
 mod picture;
 mod preference;
+pub mod probe;
 mod routes;
 mod serve;
 mod source;

@@ -7,6 +7,7 @@
 //! | `GET /status.json` | the [status](super::status) |
 //! | `GET /controls` | [what can be set](pinhole_link::controls::Report) on the webcam |
 //! | `POST /controls` | the same, after [the change](pinhole_link::controls::Change) in the body |
+//! | `GET /probe` | the webcams that are plugged in and what they can, as text for people |
 //! | `GET /clock` | what this box's clock shows; the relay's time, which comes with the request, is handed on to [`time`](crate::time) |
 
 use std::{io, time::Duration};
@@ -28,7 +29,7 @@ use smol::{
 };
 use tracing::{debug, info};
 
-use super::{aim::Aim, controls::Controls, memory, meter::Metered, status::Status};
+use super::{aim::Aim, controls::Controls, memory, meter::Metered, probe, status::Status};
 use crate::time::{moment::Moment, relay_word::RelayWord};
 
 /// How long a client may take for a request's head, and be silent between
@@ -101,10 +102,13 @@ impl Server {
                     let body = connection.read_body(&mut request, MAX_CHANGE_LEN).await;
                     self.change(body).await
                 }
+                (Method::Get | Method::Head, "/probe") => {
+                    text(StatusCode::Ok, smol::unblock(probe::describe).await)
+                }
                 (Method::Get, clock::PATH) => self.clock(&request),
                 (Method::Get | Method::Head, _) => text(
                     StatusCode::NotFound,
-                    "not found: there are /stream, /snapshot.jpg, /status.json, /controls and /clock\n",
+                    "not found: there are /stream, /snapshot.jpg, /status.json, /controls, /probe and /clock\n",
                 ),
                 (_, controls::PATH) => method_not_allowed("GET, HEAD, POST"),
                 _ => method_not_allowed("GET, HEAD"),
@@ -569,7 +573,7 @@ mod tests {
     fn head_has_no_body() {
         let bench = Bench::new();
         bench.publish(1, 3);
-        for path in ["/stream", "/snapshot.jpg", "/status.json"] {
+        for path in ["/stream", "/snapshot.jpg", "/status.json", "/probe"] {
             let answer = bench.answer(&format!("HEAD {path} HTTP/1.1"));
             assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
             assert!(answer.ends_with("\r\n\r\n"), "{answer}");

@@ -59,7 +59,8 @@ pub(super) enum WebcamError {
     Unfit { name: String, reason: String },
 }
 
-fn hint(error: &io::Error) -> &'static str {
+/// What may help against an error of opening a node.
+pub(super) fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => "; add this program's user to the group video",
         _ => "",
@@ -142,7 +143,7 @@ impl Webcam {
         let Some((choice, interval)) = chosen else {
             return Err(WebcamError::NoFormat {
                 name: name(),
-                offered: match &offers.formats[..] {
+                offered: match &offers.unusable[..] {
                     [] => "none".to_owned(),
                     formats => formats.join(", "),
                 },
