@@ -11,6 +11,7 @@ use std::{
 use super::{
     aim::{Aim, Pace},
     controls::Controls,
+    freshest::is_late,
     nodes::{self, Node},
     notice::Notice,
     outlet::Outlet,
@@ -38,10 +39,6 @@ const SETTLED: Duration = Duration::from_secs(10);
 /// Largest gap in the driver's count that is taken for lost frames; a larger
 /// one is a count that began anew.
 const MAX_GAP: u32 = 1000;
-
-/// How far back in the driver's count a frame can be that comes too late: no
-/// more than there are buffers. Further back, the count began anew.
-const MAX_LATENESS: u32 = 32;
 
 /// How long another webcam is left alone after the one in use was pulled out:
 /// with a loose plug, that one is back in a moment.
@@ -148,6 +145,7 @@ impl Capture {
         while self.outlet.demand.lasts(Instant::now()) {
             let delivery = stream.next(FRAME_PATIENCE).map_err(failed)?;
             if last.is_some_and(|last| is_late(delivery.sequence, last)) {
+                // It has counted as lost already.
                 continue;
             }
             count(&mut self.outlet, &delivery, last.replace(delivery.sequence));
@@ -195,13 +193,6 @@ fn count(outlet: &mut Outlet, delivery: &Delivery<'_>, last: Option<u32>) {
     outlet.lost(lost(last, delivery.sequence, counted));
 }
 
-/// Whether the driver delivers a frame behind one that it took later. Linux's
-/// `uvcvideo` does that now and then, with frames of several URBs, as it copies
-/// them in parallel. It has counted as lost already.
-fn is_late(sequence: u32, last: u32) -> bool {
-    (1..=MAX_LATENESS).contains(&last.wrapping_sub(sequence))
-}
-
 /// Frames that the driver counted since `last` and did not deliver.
 fn lost(last: Option<u32>, sequence: u32, delivered: u64) -> u64 {
     let gap = last.map_or(0, |last| sequence.wrapping_sub(last));
@@ -214,15 +205,6 @@ fn lost(last: Option<u32>, sequence: u32, delivered: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_comes_behind_a_later_frame_is_late() {
-        assert!(is_late(75, 76));
-        assert!(is_late(u32::MAX, 0));
-        assert!(!is_late(77, 76) && !is_late(0, u32::MAX));
-        // A driver that does not count gives 0 each time; one may count anew.
-        assert!(!is_late(0, 0) && !is_late(0, 5000));
-    }
 
     #[test]
     fn gaps_in_the_drivers_count_are_lost_frames() {

@@ -33,6 +33,7 @@ mod controls;
 mod demand;
 mod device;
 pub mod encode;
+mod freshest;
 mod identity;
 mod ioctl;
 mod machine;

@@ -30,7 +30,11 @@ use v4l::{
     v4l_sys::{timeval, v4l2_buffer, v4l2_requestbuffers},
 };
 
-use super::{device::Device, ioctl};
+use super::{
+    device::Device,
+    freshest::{Queue, Taken},
+    ioctl,
+};
 
 /// Buffers asked for: one being filled, one ready, one held here, one spare.
 const BUFFERS: u32 = 4;
@@ -116,24 +120,13 @@ impl<'device> Stream<'device> {
             self.queue(index)?;
         }
         let deadline = Instant::now() + patience;
-        let (mut passed_over, mut damaged) = (0, 0);
+        let mut taken = Taken::default();
         let newest = loop {
             if !self.wait(deadline)? {
                 return Err(StreamError::TimedOut(patience));
             }
-            let mut newest = None;
             // All buffers may be ready, but no more than all.
-            for _ in 0..self.buffers.len() {
-                let Some(buffer) = self.dequeue()? else { break };
-                if Flags::from(buffer.flags).contains(Flags::ERROR) {
-                    damaged += 1;
-                    self.queue(buffer.index)?;
-                } else if let Some(older) = newest.replace(buffer) {
-                    passed_over += 1;
-                    self.queue(older.index)?;
-                }
-            }
-            if let Some(newest) = newest {
+            if let Some(newest) = taken.newest_of(self, self.buffers.len())? {
                 break newest;
             }
         };
@@ -143,8 +136,8 @@ impl<'device> Stream<'device> {
             bytes: mapping.bytes(newest.bytesused as usize),
             captured: capture_time(&newest),
             sequence: newest.sequence,
-            passed_over,
-            damaged,
+            passed_over: taken.passed_over,
+            damaged: taken.damaged,
         })
     }
 
@@ -172,13 +165,14 @@ impl<'device> Stream<'device> {
             )));
         }
     }
+}
 
+impl Queue for Stream<'_> {
     fn queue(&self, index: u32) -> Result<(), StreamError> {
         let queued = ioctl::QBUF.call(self.device, &mut described(index));
         queued.map_err(failed("VIDIOC_QBUF"))
     }
 
-    /// Takes a filled buffer from the kernel; `None` if there is none.
     fn dequeue(&self) -> Result<Option<v4l2_buffer>, StreamError> {
         let mut buffer = described(0);
         match ioctl::DQBUF.call(self.device, &mut buffer) {

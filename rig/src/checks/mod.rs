@@ -2,6 +2,7 @@
 //!
 //! The end-to-end tests and `scripts/demo --check` both run these.
 
+mod demand;
 mod faults;
 mod frames;
 
@@ -10,6 +11,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+pub use demand::idle_box_wakes;
 pub use faults::{fault_is_told_once, unusable_webcam_is_named};
 pub use frames::{FrameFigures, frames_arrive_untouched};
 

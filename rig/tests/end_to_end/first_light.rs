@@ -29,6 +29,7 @@ fn a_virtual_box_keeps_its_promises() {
     println!("frames: {figures}");
     println!("ffmpeg: {}", checks::ffmpeg_reads_frames(&scene).unwrap());
     println!("page: {}", checks::page_shows_picture(&scene).unwrap());
+    println!("demand: {}", checks::idle_box_wakes(&scene).unwrap());
     println!(
         "replug: {}",
         checks::replugged_webcam_resumes(&mut scene).unwrap()

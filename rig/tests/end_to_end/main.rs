@@ -14,6 +14,7 @@ mod pages;
 mod power_cuts;
 mod raspi3b;
 mod resets;
+mod two_webcams;
 mod user_file;
 
 use std::{env, path::PathBuf};

@@ -1,0 +1,49 @@
+//! Pictures are made while somebody watches.
+
+use std::time::{Duration, SystemTime};
+
+use super::{CheckError, broken};
+use crate::{
+    process::Mark,
+    scene::{CAMERA, Scene, VIEWER_PATIENCE},
+    stamp,
+};
+
+/// How often the box is woken.
+const TRIES: usize = 3;
+
+/// Longest time from a viewer's request to a picture that was taken after it, at
+/// the quickest of the tries: a machine that does much else delays some of them.
+const WAKE: Duration = Duration::from_secs(1);
+
+/// Once nobody watches, the sensor rests; a viewer who comes then sees a picture
+/// of that very moment within a second, time and again.
+///
+/// # Errors
+/// When that is not so.
+pub fn idle_box_wakes(scene: &Scene) -> Result<String, CheckError> {
+    drop(scene.wait_for_picture()?);
+    let mut took = Vec::new();
+    let mut mark = Mark::default();
+    for _ in 0..TRIES {
+        let (_, rested) = scene.wait_for_box("camera: idle: nobody watches", mark)?;
+        let asked_at = SystemTime::now();
+        let mut stream = scene.viewer.watch(CAMERA, VIEWER_PATIENCE)?;
+        let part = stream.next_picture()?;
+        if stamp::read_comment(&part.jpeg)?.time() < asked_at {
+            return Err(broken("an idle box showed an old picture"));
+        }
+        took.push(part.received.duration_since(asked_at).unwrap_or_default());
+        mark = rested;
+    }
+    let quickest = took.iter().min().copied().unwrap_or_default();
+    let told: Vec<_> = took
+        .iter()
+        .map(|took| format!("{:.2} s", took.as_secs_f64()))
+        .collect();
+    let told = format!("first pictures after idle: {}", told.join(", "));
+    match quickest <= WAKE {
+        true => Ok(told),
+        false => Err(broken(told)),
+    }
+}
