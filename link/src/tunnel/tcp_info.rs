@@ -15,8 +15,13 @@ use super::headway::Headway;
 /// only ever grows, and all of this is there since Linux 4.6.
 const INFO_LEN: usize = 160;
 
+/// `TCP_CLOSE` (net/tcp_states.h): a connection that was reset or timed out.
+const CLOSED: u8 = 7;
+
 /// Offsets of its members.
 mod offset {
+    /// `tcpi_state`, one byte.
+    pub(super) const STATE: usize = 0;
     /// `tcpi_last_ack_recv`, milliseconds ago.
     pub(super) const LAST_ACK_RECEIVED: usize = 56;
     /// `tcpi_bytes_acked`.
@@ -28,9 +33,13 @@ mod offset {
 /// How far what was written to a TCP socket has come.
 ///
 /// # Errors
-/// When the kernel does not tell.
+/// When the kernel does not tell, and when the connection has ended: what was
+/// unacknowledged then would stay so for ever.
 pub(super) fn headway(socket: impl AsFd) -> io::Result<Headway> {
     let info = info(socket.as_fd())?;
+    if info.0[offset::STATE] == CLOSED {
+        return Err(io::ErrorKind::ConnectionReset.into());
+    }
     let idle = Duration::from_millis(info.u32(offset::LAST_ACK_RECEIVED).into());
     let now = Instant::now();
     let round_trip = match info.u32(offset::MIN_ROUND_TRIP) {
@@ -128,6 +137,23 @@ mod tests {
         assert!(after.last_acknowledgement.elapsed() < Duration::from_secs(60));
         let round_trip = after.round_trip.unwrap();
         assert!(round_trip < Duration::from_secs(60), "{round_trip:?}");
+    }
+
+    #[test]
+    fn a_connection_that_was_reset_is_an_error() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        near.write_all(&[7; 1000]).unwrap();
+        // Closing with bytes that were not read resets (RFC 2525 section 2.17).
+        drop(far);
+        let fault = loop {
+            match headway(&near) {
+                Ok(_) => thread::yield_now(),
+                Err(fault) => break fault,
+            }
+        };
+        assert_eq!(fault.kind(), io::ErrorKind::ConnectionReset);
     }
 
     #[test]
