@@ -27,6 +27,9 @@ pub(crate) use kept::KeptControls;
 
 use crate::{camera::Camera, cameras::Cameras, ingest, registry::BoxEntry};
 
+/// What asks a box which webcams it has.
+const PROBE: &[u8] = b"GET /probe HTTP/1.0\r\nHost: camera\r\n\r\n";
+
 /// How long a box may take. Its webcam may let some questions time out.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -77,12 +80,7 @@ pub(crate) async fn exchange(
     camera: &Camera,
     change: Option<&Change>,
 ) -> Result<Report, ControlsError> {
-    let (Some(entry), Some(tunnel)) = (camera.source().as_box(), cameras.tunnel()) else {
-        return Err(ControlsError::NoBox);
-    };
-    if !camera.health().online {
-        return Err(ControlsError::Offline);
-    }
+    let (entry, tunnel) = reachable(cameras, camera)?;
     let asking = async {
         let _turn = camera.controls_turn().await;
         let report = ask(entry, tunnel, change).await?;
@@ -151,14 +149,61 @@ async fn too_late<T>() -> Result<T, ControlsError> {
     Err(ControlsError::TimedOut)
 }
 
+/// What webcams are plugged into the camera's box and what each of them can,
+/// as text for its owner.
+///
+/// # Errors
+/// See [`ControlsError`].
+pub(crate) async fn probe(cameras: &Cameras, camera: &Camera) -> Result<String, ControlsError> {
+    let (entry, tunnel) = reachable(cameras, camera)?;
+    let asking = async {
+        let _turn = camera.controls_turn().await;
+        answer(entry, tunnel, PROBE).await
+    };
+    let text = asking.or(too_late()).await?;
+    let text = String::from_utf8_lossy(&text);
+    let shown = text
+        .chars()
+        .filter(|letter| *letter == '\n' || !letter.is_control());
+    Ok(shown.collect())
+}
+
+/// The camera's box, if it is there.
+fn reachable<'cameras>(
+    cameras: &'cameras Cameras,
+    camera: &'cameras Camera,
+) -> Result<(&'cameras BoxEntry, &'cameras Tunnel), ControlsError> {
+    let (Some(entry), Some(tunnel)) = (camera.source().as_box(), cameras.tunnel()) else {
+        return Err(ControlsError::NoBox);
+    };
+    match camera.health().online {
+        true => Ok((entry, tunnel)),
+        false => Err(ControlsError::Offline),
+    }
+}
+
 async fn ask(
     entry: &BoxEntry,
     tunnel: &Tunnel,
     change: Option<&Change>,
 ) -> Result<Report, ControlsError> {
+    let body = answer(entry, tunnel, &request(change)).await?;
+    let report: Report = serde_json::from_slice(&body).map_err(|_| ControlsError::Answer)?;
+    match report.is_sound() {
+        true => Ok(report),
+        false => Err(ControlsError::Answer),
+    }
+}
+
+/// The body of a box's answer.
+async fn answer(
+    entry: &BoxEntry,
+    tunnel: &Tunnel,
+    request: &[u8],
+) -> Result<Vec<u8>, ControlsError> {
     let connection = tunnel.connect(entry.address, CAMERA_PORT).await?;
     let mut connection = BufReader::new(connection);
-    connection.write_all(&request(change)).await?;
+    connection.write_all(request).await?;
     connection.flush().await?;
     let head = read_head(&mut connection, PATIENCE).await?;
     match ingest::status(&head.ok_or(ControlsError::Answer)?)? {
@@ -169,11 +214,7 @@ async fn ask(
     let mut body = Vec::new();
     let mut bounded = connection.take(MAX_REPORT_LEN as u64);
     bounded.read_to_end(&mut body).await?;
-    let report: Report = serde_json::from_slice(&body).map_err(|_| ControlsError::Answer)?;
-    match report.is_sound() {
-        true => Ok(report),
-        false => Err(ControlsError::Answer),
-    }
+    Ok(body)
 }
 
 /// What is asked of a box. HTTP/1.0, because its answer's body is simply what

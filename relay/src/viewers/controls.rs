@@ -1,4 +1,5 @@
-//! `/NAME/controls`: what the camera's owner sees and changes of its webcam.
+//! `/NAME/controls`: what the camera's owner sees and changes of its webcam; and
+//! `/NAME/probe`: which webcams the owner could use, as the box tells it.
 //!
 //! `GET` is answered with a [`Report`] as JSON, and so is `POST`, with a
 //! [`Change`] as its body. Both need an owner's token in the request itself. A
@@ -25,7 +26,7 @@ use super::{
 use crate::{
     access::Allowance,
     camera::Camera,
-    controls::{ControlsError, exchange},
+    controls::{self, ControlsError, exchange},
 };
 
 /// Changes of one camera's settings: these at once, as a slider that is moved
@@ -57,6 +58,14 @@ pub(super) struct WantedChange {
 /// What can be set.
 pub(super) async fn tell(camera: &Camera, site: &Site) -> Response {
     answer(exchange(&site.cameras, camera, None).await)
+}
+
+/// Which webcams the box has and what they can, as text.
+pub(super) async fn probe(camera: &Camera, site: &Site) -> Response {
+    match controls::probe(&site.cameras, camera).await {
+        Ok(told) => fresh(StatusCode::Ok, "text/plain; charset=utf-8", told),
+        Err(error) => refused(&error),
+    }
 }
 
 /// The answer to a `POST` whose body is not worth reading.
@@ -129,11 +138,16 @@ fn answer(outcome: Result<Report, ControlsError>) -> Response {
             let json = serde_json::to_string(&report).unwrap_or_default() + "\n";
             fresh(StatusCode::Ok, "application/json", json)
         }
-        Err(error @ (ControlsError::NoBox | ControlsError::Unknown)) => {
-            text(StatusCode::NotFound, &error.to_string())
-        }
-        Err(error) => text(StatusCode::ServiceUnavailable, &error.to_string()),
+        Err(error) => refused(&error),
     }
+}
+
+fn refused(error: &ControlsError) -> Response {
+    let status = match error {
+        ControlsError::NoBox | ControlsError::Unknown => StatusCode::NotFound,
+        _ => StatusCode::ServiceUnavailable,
+    };
+    text(status, &error.to_string())
 }
 
 /// Whether a request is one for controls, by its method and what it is for.

@@ -127,9 +127,9 @@ async fn route(site: &Site, request: &Request, from: IpAddr) -> Answer {
     let Some(camera) = camera else {
         return Answer::Finite(not_found("There is no such camera here."));
     };
-    if what == "controls" {
+    if matches!(what, "controls" | "probe") {
         return match site.gate.admit_owner(request, from, &name, &rule) {
-            Ok(()) => owned(site, request, from, camera).await,
+            Ok(()) => owned(site, request, from, camera, what).await,
             Err(denial) => Answer::Finite(admission::denied(denial, &rule, &name, what)),
         };
     }
@@ -159,13 +159,22 @@ async fn route(site: &Site, request: &Request, from: IpAddr) -> Answer {
         ("box.json", _) => box_status(&camera, site).await,
         ("link.json", _) => admission::share(&camera, &rule, &pass, request),
         _ => not_found(
-            "A camera has a page, a stream, a snapshot.jpg, a status.json, a box.json, a link.json and controls, and nothing else.",
+            "A camera has a page, a stream, a snapshot.jpg, a status.json, a box.json, a link.json, controls and a probe, and nothing else.",
         ),
     })
 }
 
 /// What a camera's owner asks for.
-async fn owned(site: &Site, request: &Request, from: IpAddr, camera: Arc<Camera>) -> Answer {
+async fn owned(
+    site: &Site,
+    request: &Request,
+    from: IpAddr,
+    camera: Arc<Camera>,
+    what: &str,
+) -> Answer {
+    if what == "probe" {
+        return Answer::Finite(controls::probe(&camera, site).await);
+    }
     if request.method() != Method::Post {
         return Answer::Finite(controls::tell(&camera, site).await);
     }

@@ -89,6 +89,21 @@ fn report(answer: &str) -> Report {
     serde_json::from_str(json).unwrap()
 }
 
+#[test]
+fn the_owner_sees_which_webcams_there_are_and_others_do_not() {
+    let place = Place::new();
+    let probe = |token: &str| place.get(&format!("/porch/probe?token={token}"), &[]);
+    let told = probe(&place.owner);
+    assert_eq!(status(&told), 200, "{told}");
+    // What a terminal would take for a command is left out.
+    assert!(
+        told.ends_with("\r\n\r\n/dev/video0: \"Fake\"[2J\n"),
+        "{told}"
+    );
+    assert_eq!(status(&probe(&place.viewer)), 403);
+    assert_eq!(status(&place.get("/porch/probe", &[])), 403);
+}
+
 const BRIGHTER: &str = r#"{"set": {"brightness": 200}}"#;
 
 #[test]

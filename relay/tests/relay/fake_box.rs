@@ -320,6 +320,12 @@ async fn serve(
                 let _ = stream.close().await;
                 return;
             }
+            if head.starts_with(b"GET /probe HTTP/1.0\r\n") {
+                let answer = "HTTP/1.1 200 OK\r\n\r\n/dev/video0: \"Fake\"\x1B[2J\n";
+                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.close().await;
+                return;
+            }
             if head.starts_with(b"GET /clock HTTP/1.0\r\n") {
                 let answer = behaviour.told(&String::from_utf8(head).unwrap());
                 let _ = stream.write_all(answer.as_bytes()).await;
