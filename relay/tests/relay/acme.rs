@@ -136,7 +136,8 @@ fn what_the_authority_refuses_is_told_and_a_placeholder_served() {
         ("nowhere.example.test", "Could not resolve"),
         (FORBIDDEN, "choose another name"),
     ] {
-        let mut relay = host.start(&authority, &[NAME, name]);
+        // Alone: on a busy machine, the authority may give up on another name.
+        let mut relay = host.start(&authority, &[name]);
         let told = relay.wait_for("the authority refuses");
         assert!(told.contains(said) && told.contains(name), "{told}");
         assert!(told.contains("it is tried again in 5m"), "{told}");

@@ -262,6 +262,11 @@ fn a_restart_ends_streams_properly_and_the_box_comes_back() {
     let mut viewer = Viewer::watch(&state, relay.ready(), "porch");
     assert!(viewer.next().is_some());
     relay.wait_for("camera porch: streaming");
+    // The next relay has to know where the box is: a box that notices nothing
+    // calls only when its session is two minutes old.
+    eventually("the relay remembers the box", || {
+        state.path().join("endpoints.toml").exists()
+    });
     relay.stop();
     assert!(viewer.ended_properly());
     let back = SystemTime::now();
