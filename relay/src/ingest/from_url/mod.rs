@@ -3,6 +3,7 @@
 
 mod answer;
 mod body;
+mod boundary;
 mod connection;
 mod login;
 mod parts;

@@ -6,14 +6,14 @@
 //! its own markers say, or at the next boundary, whichever comes first, and a
 //! length is believed only if a picture ends there.
 
-use std::io;
+use std::{io, ops::Range};
 
 use bytes::{Buf as _, BytesMut};
 use memchr::{memchr, memmem};
 use pinhole_link::{MAX_JPEG_LEN, jpeg};
 use smol::io::AsyncBufRead;
 
-use super::{UrlError, body::Body};
+use super::{UrlError, body::Body, boundary::Boundary};
 
 /// Longest run of header lines of one part, in bytes.
 const MAX_HEADERS_LEN: usize = 8 << 10;
@@ -24,22 +24,19 @@ const MAX_JUNK_LEN: usize = MAX_JPEG_LEN;
 /// Most ends of image that are looked at in one part: thumbnails have some.
 const MAX_ENDS: usize = 64;
 
-/// Most that follows a boundary in its line, in bytes: dashes and blanks.
-const MAX_BEHIND: usize = 128;
-
 /// How a picture begins (T.81 table B.1: SOI).
 const START: &[u8] = &[0xFF, 0xD8];
 
 /// How it ends: EOI.
-const END: &[u8] = &[0xFF, 0xD9];
+pub(super) const END: &[u8] = &[0xFF, 0xD9];
 
 /// Reads the parts of a body.
 pub(super) struct Parts<R> {
     body: Body<R>,
     /// What has come and is not taken yet. Taking from its front moves nothing.
     buffer: BytesMut,
-    /// Without the dashes in front; `None` as long as it is not known.
-    boundary: Option<Vec<u8>>,
+    /// `None` as long as it is not known.
+    boundary: Option<Boundary>,
     is_first: bool,
     /// Whether each length so far was right.
     lengths_are_right: bool,
@@ -68,7 +65,7 @@ impl<R: AsyncBufRead + Unpin> Parts<R> {
         Self {
             body,
             buffer: BytesMut::new(),
-            boundary,
+            boundary: boundary.map(Boundary::new),
             is_first: true,
             lengths_are_right: true,
         }
@@ -142,19 +139,13 @@ impl<R: AsyncBufRead + Unpin> Parts<R> {
     }
 
     /// Whether a line is a delimiter. Where the boundary is not known, a line
-    /// that begins with two dashes tells it.
+    /// tells it.
     fn is_delimiter(&mut self, line: &[u8]) -> bool {
-        let core = without_dashes(line);
-        match &self.boundary {
-            Some(boundary) => is_boundary(core, boundary),
-            None => {
-                let tells = line.starts_with(b"--") && !core.is_empty();
-                if tells {
-                    self.boundary = Some(core.to_vec());
-                }
-                tells
-            }
+        if let Some(boundary) = &self.boundary {
+            return boundary.is_in(line);
         }
+        self.boundary = Boundary::told_by(line);
+        self.boundary.is_some()
     }
 
     /// A line without its LF, taken out of the buffer. `None` at the body's
@@ -182,7 +173,7 @@ impl<R: AsyncBufRead + Unpin> Parts<R> {
     async fn skip_delimiter(&mut self) -> Result<bool, UrlError> {
         let mut skipped = 0;
         loop {
-            if let Some(delimiter) = self.find_delimiter(0) {
+            if let Some(delimiter) = self.delimiter(0) {
                 self.buffer.advance(delimiter.end);
                 return Ok(true);
             }
@@ -222,7 +213,7 @@ impl<R: AsyncBufRead + Unpin> Parts<R> {
     async fn delimited(&mut self) -> Result<Vec<u8>, UrlError> {
         let (mut searched, mut ends) = (0, 0);
         loop {
-            let delimiter = self.find_delimiter(searched);
+            let delimiter = self.delimiter(searched);
             let limit = delimiter
                 .as_ref()
                 .map_or(self.buffer.len(), |delimiter| delimiter.start);
@@ -247,10 +238,7 @@ impl<R: AsyncBufRead + Unpin> Parts<R> {
                 return Err(UrlError::TooLarge(self.buffer.len()));
             }
             // A delimiter, or an end, may have come in half.
-            let half = self
-                .boundary
-                .as_ref()
-                .map_or(1, |boundary| boundary.len() + MAX_BEHIND);
+            let half = self.boundary.as_ref().map_or(1, Boundary::longest_half);
             searched = self.buffer.len().saturating_sub(half).max(at);
             self.fill_part().await?;
         }
@@ -263,35 +251,9 @@ impl<R: AsyncBufRead + Unpin> Parts<R> {
         bytes
     }
 
-    /// Where the first delimiter that begins at or behind `from` is, its line
-    /// break in front and its line's end included.
-    fn find_delimiter(&self, from: usize) -> Option<std::ops::Range<usize>> {
-        let boundary = self.boundary.as_deref()?;
-        let found = memmem::find_iter(&self.buffer[from..], boundary);
-        found.map(|at| from + at).find_map(|core| {
-            let before = &self.buffer[..core];
-            let dashes = before
-                .iter()
-                .rev()
-                .take_while(|byte| **byte == b'-')
-                .count();
-            let line_start = core - dashes;
-            let before = &self.buffer[..line_start];
-            let is_at_line_start =
-                before.is_empty() || before.ends_with(b"\n") || before.ends_with(END);
-            let most = self.buffer.len().min(core + boundary.len() + MAX_BEHIND);
-            let end = core + memchr(b'\n', &self.buffer[core..most])?;
-            let line = self.buffer[core..end].trim_ascii_end();
-            if !is_at_line_start || !is_boundary(line, boundary) {
-                return None;
-            }
-            let line_break = match before {
-                [.., b'\r', b'\n'] => 2,
-                [.., b'\n'] => 1,
-                _ => 0,
-            };
-            Some(line_start - line_break..end + 1)
-        })
+    /// Where the first delimiter that begins at or behind `from` is.
+    fn delimiter(&self, from: usize) -> Option<Range<usize>> {
+        self.boundary.as_ref()?.find(&self.buffer, from)
     }
 
     /// Reads more of a part, which must go on.
@@ -322,219 +284,10 @@ impl Headers {
     }
 }
 
-fn without_dashes(line: &[u8]) -> &[u8] {
-    let dashes = line.iter().take_while(|byte| **byte == b'-').count();
-    &line[dashes..]
-}
-
-/// Whether a line without its leading dashes is the boundary, or the one that
-/// closes the body. More may follow that: the connection's end is the body's.
-fn is_boundary(line: &[u8], boundary: &[u8]) -> bool {
-    let rest = line.strip_prefix(boundary);
-    rest.is_some_and(|rest| rest.is_empty() || rest == b"--")
-}
-
 fn leading_line_breaks(bytes: &[u8]) -> usize {
     let line_break = |byte: &&u8| matches!(**byte, b'\r' | b'\n');
     bytes.iter().take_while(line_break).count()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{super::body::Framing, *};
-
-    /// Enough of a picture for whoever does not decode it.
-    fn picture(number: u8) -> Vec<u8> {
-        let mut jpeg = vec![0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0];
-        jpeg.extend([1; 64]);
-        jpeg.extend([0xFF, 0xC0, 0, 11, 8, 0, 8, 0, 16, 1, 1, 0x11, 0]);
-        jpeg.extend([0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0]);
-        jpeg.extend([number; 300]);
-        jpeg.extend(END);
-        jpeg
-    }
-
-    /// A picture with another one, whole, in an Exif segment.
-    fn with_thumbnail(number: u8) -> Vec<u8> {
-        let thumbnail = picture(0);
-        let len = (thumbnail.len() + 2) as u16;
-        let exif = [&[0xFF, 0xE1][..], &len.to_be_bytes(), &thumbnail].concat();
-        [START, &exif, &picture(number)[2..]].concat()
-    }
-
-    /// All parts of a body that comes in pieces of `piece` bytes, and what
-    /// ended it, if that is an error.
-    fn read(body: &[u8], boundary: Option<&str>, piece: usize) -> (Vec<Vec<u8>>, Option<UrlError>) {
-        smol::block_on(async {
-            let reader = smol::io::BufReader::with_capacity(piece, body);
-            let boundary = boundary.map(|boundary| boundary.as_bytes().to_vec());
-            let mut parts = Parts::new(Body::new(reader, Framing::Close), boundary);
-            let mut read = Vec::new();
-            loop {
-                match parts.next().await {
-                    Ok(Some(part)) => read.push(part.bytes),
-                    Ok(None) => return (read, None),
-                    Err(error) => return (read, Some(error)),
-                }
-            }
-        })
-    }
-
-    /// Three pictures, each behind what `before` says and before `after`; in
-    /// both, `{len}` is a picture's length.
-    fn body(opening: &str, before: &str, after: &str) -> (Vec<u8>, Vec<Vec<u8>>) {
-        let pictures = vec![picture(1), with_thumbnail(2), picture(3)];
-        let mut body = opening.as_bytes().to_vec();
-        for picture in &pictures {
-            let text = |text: &str| text.replace("{len}", &picture.len().to_string());
-            body.extend(text(before).bytes());
-            body.extend(picture);
-            body.extend(text(after).bytes());
-        }
-        (body, pictures)
-    }
-
-    #[test]
-    fn pictures_are_found_whatever_is_around_them() {
-        for (what, boundary, opening, before, after) in [
-            (
-                "pinhole's own",
-                Some("b"),
-                "--b\r\n",
-                "Content-Length: {len}\r\n\r\n",
-                "\r\n--b\r\n",
-            ),
-            (
-                "by the book",
-                Some("b"),
-                "",
-                "\r\n--b\r\nContent-Length: {len}\r\n\r\n",
-                "",
-            ),
-            (
-                "no length",
-                Some("b"),
-                "",
-                "--b\r\nContent-Type: image/jpeg\r\n\r\n",
-                "\r\n",
-            ),
-            (
-                "no leading boundary",
-                Some("b"),
-                "",
-                "Content-Type: image/jpeg\r\n\r\n",
-                "\r\n--b\r\n",
-            ),
-            (
-                "LF alone",
-                Some("b"),
-                "",
-                "--b\nContent-Length: {len}\n\n",
-                "\n",
-            ),
-            (
-                "no dashes",
-                Some("b"),
-                "",
-                "b\r\nContent-Length: {len}\r\n\r\n",
-                "\r\n",
-            ),
-            ("four dashes", Some("b"), "", "----b\r\n\r\n", "\r\n"),
-            ("no line break before it", Some("b"), "", "--b\r\n\r\n", ""),
-            (
-                "a blank line too many",
-                Some("b"),
-                "",
-                "--b\r\nContent-Length: {len}\r\n\r\n\r\n",
-                "\r\n",
-            ),
-            (
-                "no blank line",
-                Some("b"),
-                "",
-                "--b\r\nContent-Type: image/jpeg\r\n",
-                "\r\n",
-            ),
-            ("each closes", Some("b"), "--b\r\n", "\r\n", "\r\n--b--\r\n"),
-            ("a boundary nobody told", None, "", "--b\r\n\r\n", "\r\n"),
-            ("no boundary at all", None, "", "", ""),
-            (
-                "headers alone",
-                None,
-                "",
-                "Content-Type: image/jpeg\r\n\r\n",
-                "\r\n",
-            ),
-            (
-                "too short",
-                Some("b"),
-                "",
-                "--b\r\nContent-Length: 200\r\n\r\n",
-                "\r\n",
-            ),
-            (
-                "too long",
-                Some("b"),
-                "",
-                "--b\r\nContent-Length: 900\r\n\r\n",
-                "\r\n",
-            ),
-            (
-                "no number",
-                Some("b"),
-                "",
-                "--b\r\nContent-Length: -1\r\n\r\n",
-                "\r\n",
-            ),
-            (
-                "zero",
-                Some("b"),
-                "",
-                "--b\r\nContent-Length: 0\r\n\r\n",
-                "\r\n",
-            ),
-        ] {
-            let (body, pictures) = body(opening, before, after);
-            for piece in [1, 7, 100_000] {
-                let (read, error) = read(&body, boundary, piece);
-                assert!(error.is_none(), "{what}, in pieces of {piece}: {error:?}");
-                assert!(
-                    read == pictures,
-                    "{what}, in pieces of {piece}: {}",
-                    read.len()
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn header_lines_are_bounded_all_together() {
-        let long = [&b"--b\r\nX: "[..], &[b'x'; 20_000], b"\r\nY: y\r\n"].concat();
-        let blank = [&b"--b\r\n"[..], &b"X:\n".repeat(20_000)].concat();
-        for body in [long, blank, vec![b'\n'; 20_000]] {
-            let (pictures, error) = read(&body, Some("b"), 64 << 10);
-            assert!(pictures.is_empty());
-            assert!(matches!(error, Some(UrlError::NoParts)), "{error:?}");
-        }
-    }
-
-    /// What keeps one thread busy keeps other cameras and viewers waiting.
-    #[test]
-    fn what_looks_like_delimiters_costs_no_more_than_its_length() {
-        let parts = |body: Vec<u8>| {
-            let (told, done) = std::sync::mpsc::channel();
-            std::thread::spawn(move || told.send(read(&body, Some("b"), 64 << 10).0.len()));
-            // Hours, where the cost grows with the square.
-            done.recv_timeout(std::time::Duration::from_secs(60))
-                .unwrap()
-        };
-        let sized = |part: Vec<u8>| {
-            let headers = format!("--b\r\nContent-Length: {}\r\n\r\n", part.len());
-            [headers.as_bytes(), &part].concat()
-        };
-        let no_ends = [END, b"b"].concat().repeat(1 << 20);
-        assert_eq!(parts(sized(no_ends)), 0);
-        let tiny = b"\xFF\xD8\xFF\xD9\r\n--b\r\n\r\n".repeat(400 << 10);
-        assert_eq!(parts(sized(tiny)), 400 << 10);
-    }
-}
+mod tests;
