@@ -132,6 +132,22 @@ impl Chromium {
             .ok_or_else(|| unexpected(METHOD, &answer))
     }
 
+    /// What a piece of JavaScript on the page gives, once it is there.
+    ///
+    /// # Errors
+    /// See [`ChromiumError`].
+    pub fn evaluate(&mut self, script: &str) -> Result<Value, ChromiumError> {
+        const METHOD: &str = "Runtime.evaluate";
+        let params = json!({
+            "expression": script, "awaitPromise": true, "returnByValue": true,
+        });
+        let mut answer = self.call(METHOD, params)?;
+        match answer["exceptionDetails"].is_null() {
+            true => Ok(answer["result"]["value"].take()),
+            false => Err(unexpected(METHOD, &answer)),
+        }
+    }
+
     /// Finds the page that Chromium starts with.
     fn attach(&mut self) -> Result<(), ChromiumError> {
         const METHOD: &str = "Target.getTargets";

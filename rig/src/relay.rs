@@ -80,11 +80,27 @@ impl RelaySettings {
         self.add(camera, &["--url", url]).map(drop)
     }
 
+    /// What a link of the camera's owner carries.
+    ///
+    /// # Errors
+    /// When the relay refuses.
+    pub fn owner_token(&self, camera: &str) -> Result<String, RelayError> {
+        let link = self.tell(&["camera", "link", camera, "--owner"])?;
+        match link.trim().split_once("?token=") {
+            Some((_, token)) => Ok(token.to_owned()),
+            None => Err(RelayError::Enrol(format!("it says {link:?}"))),
+        }
+    }
+
     /// Adds a camera that everybody may see; what the relay says to it.
     fn add(&self, camera: &str, how: &[&str]) -> Result<String, RelayError> {
+        self.tell(&[&["camera", "add", camera, "--public"], how].concat())
+    }
+
+    /// Runs one of the relay's commands; what it says to it.
+    fn tell(&self, arguments: &[&str]) -> Result<String, RelayError> {
         let output = Command::new(&self.binary)
-            .args(["camera", "add", camera, "--public"])
-            .args(how)
+            .args(arguments)
             .arg("--state")
             .arg(self.state())
             .output()

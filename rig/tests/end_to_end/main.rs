@@ -9,6 +9,7 @@
 )]
 
 mod clocks;
+mod controls;
 mod first_light;
 mod pages;
 mod power_cuts;
