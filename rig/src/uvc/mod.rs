@@ -22,6 +22,8 @@ pub const CONTROL_INTERFACE: u8 = 0;
 pub const STREAMING_INTERFACE: u8 = 1;
 /// The endpoint that the pictures come from: number 1, IN.
 pub const STREAMING_ENDPOINT: u8 = 0x81;
+/// Where the pictures leave the camera, by its bTerminalID.
+const STREAMING_TERMINAL: u8 = 2;
 /// Ticks in a second of the device's clock (dwClockFrequency), in which payload
 /// headers carry their times.
 pub const CLOCK_FREQUENCY: u32 = 1_000_000;

@@ -5,24 +5,43 @@ use pinhole::camera::encode::Planes;
 
 use crate::uvc::Format;
 
-/// The bytes of a picture; `None` for a format that is not raw. Width and height
-/// are even.
+/// The bytes of a picture whose `planes` are of full range, as a JPEG's; `None`
+/// for a format that is not raw. Width and height are even.
 pub(super) fn frame(format: Format, planes: &Planes) -> Option<Vec<u8>> {
+    let limited = || of_limited_range(planes);
     match format {
         Format::Mjpg => None,
-        Format::Yuyv => Some(interleave(planes)),
+        Format::Yuyv => Some(interleave(&limited())),
         Format::Nv12 => {
-            let (cb, cr) = quartered(planes);
+            let planes = limited();
+            let (cb, cr) = quartered(&planes);
             let pairs = cb.into_iter().zip(cr).flat_map(|(cb, cr)| [cb, cr]);
             Some(planes.y.iter().copied().chain(pairs).collect())
         }
         Format::Yu12 => {
-            let (cb, cr) = quartered(planes);
-            Some([planes.y.as_slice(), &cb, &cr].concat())
+            let planes = limited();
+            let (cb, cr) = quartered(&planes);
+            Some([planes.y, cb, cr].concat())
         }
-        Format::Grey => Some(planes.y.clone()),
+        Format::Grey => Some(limited().y),
         Format::Bgr3 => Some(blue_green_red(planes)),
-        Format::Y16 => Some(planes.y.iter().flat_map(|luma| [0, *luma]).collect()),
+        Format::Y16 => Some(limited().y.iter().flat_map(|luma| [0, *luma]).collect()),
+    }
+}
+
+/// What the colours in the descriptors mean where nothing else is said (Linux,
+/// Documentation/userspace-api/media/v4l/colorspaces-details.rst): black is 16
+/// and white 235, and colours go from 16 to 240.
+fn of_limited_range(planes: &Planes) -> Planes {
+    let scaled = |plane: &[u8], least: u16, span: u16| {
+        let scale = |sample: &u8| (least + (u16::from(*sample) * span + 127) / 255) as u8;
+        plane.iter().map(scale).collect()
+    };
+    Planes {
+        y: scaled(&planes.y, 16, 219),
+        cb: scaled(&planes.cb, 16, 224),
+        cr: scaled(&planes.cr, 16, 224),
+        ..Planes::new(planes.width, planes.height)
     }
 }
 
@@ -112,20 +131,16 @@ mod tests {
 
     #[test]
     fn colours_are_where_each_format_has_them() {
-        // Four pixels of red, by T.871: Y 76, Cb 85, Cr 255.
+        // Four pixels of red: Y 76, Cb 85, Cr 255 by T.871, here of limited range.
         let mut red = Planes::new(2, 2);
         red.y.fill(76);
         red.cb.fill(85);
         red.cr.fill(255);
-        let bytes = |format| frame_of(format, &red);
-        assert_eq!(bytes(Format::Yuyv), [76, 85, 76, 255, 76, 85, 76, 255]);
-        assert_eq!(bytes(Format::Nv12), [76, 76, 76, 76, 85, 255]);
-        assert_eq!(bytes(Format::Yu12), [76, 76, 76, 76, 85, 255]);
-        assert_eq!(bytes(Format::Grey), [76; 4]);
+        let bytes = |format| super::frame(format, &red).unwrap();
+        assert_eq!(bytes(Format::Yuyv), [81, 91, 81, 240, 81, 91, 81, 240]);
+        assert_eq!(bytes(Format::Nv12), [81, 81, 81, 81, 91, 240]);
+        assert_eq!(bytes(Format::Yu12), [81, 81, 81, 81, 91, 240]);
+        assert_eq!(bytes(Format::Grey), [81; 4]);
         assert_eq!(bytes(Format::Bgr3)[..3], [0, 0, 254]);
-    }
-
-    fn frame_of(format: Format, planes: &Planes) -> Vec<u8> {
-        super::frame(format, planes).unwrap()
     }
 }

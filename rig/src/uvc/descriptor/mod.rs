@@ -1,10 +1,12 @@
 //! What the device tells about itself when it is enumerated.
 
-use super::{
-    CLOCK_FREQUENCY, CONTROL_INTERFACE, ControlSet, STREAMING_ENDPOINT, STREAMING_INTERFACE,
-    control::Unit,
-    mode::{Format, Formats, SIZES, Size},
-};
+mod control;
+mod streaming;
+
+use control::control_interface;
+use streaming::streaming_interface;
+
+use super::{CONTROL_INTERFACE, ControlSet, mode::Formats};
 
 /// Who the device says it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,9 +136,6 @@ mod subtype {
     pub(super) const VS_COLORFORMAT: u8 = 0x0d;
 }
 
-/// Where the pictures leave the camera, by its bTerminalID.
-const STREAMING_TERMINAL: u8 = 2;
-
 /// A descriptor under construction; its first byte, the length, is put in at
 /// the end.
 struct Descriptor(Vec<u8>);
@@ -244,195 +243,10 @@ fn interface(number: u8, setting: u8, endpoints: u8, subclass: u8) -> Vec<u8> {
         .finish()
 }
 
-/// The control interface: a camera that leads to a stream, over the units that
-/// have something to set.
-fn control_interface(controls: ControlSet) -> Vec<u8> {
-    const ITT_CAMERA: u16 = 0x0201;
-    const TT_STREAMING: u16 = 0x0101;
-    let announced = |unit| controls.announced(unit);
-    let camera = Descriptor::class_specific(subtype::VC_INPUT_TERMINAL)
-        .u8(Unit::CameraTerminal as u8)
-        .u16(ITT_CAMERA)
-        .bytes(&[0, 0]) // bAssocTerminal, iTerminal
-        .bytes(&[0; 6]) // no focal lengths
-        .u8(3) // bControlSize
-        .bytes(&announced(Unit::CameraTerminal))
-        .finish();
-    let (units, source) = match controls {
-        ControlSet::Nothing => (Vec::new(), Unit::CameraTerminal),
-        ControlSet::Usual | ControlSet::Odd => (units(controls), Unit::Extension),
-    };
-    let stream = Descriptor::class_specific(subtype::VC_OUTPUT_TERMINAL)
-        .u8(STREAMING_TERMINAL)
-        .u16(TT_STREAMING)
-        .bytes(&[0, source as u8, 0]) // bAssocTerminal, bSourceID, iTerminal
-        .finish();
-    let head = Descriptor::class_specific(subtype::VC_HEADER)
-        .u16(BCD_UVC)
-        .u16((13 + camera.len() + units.len() + stream.len()) as u16)
-        .u32(CLOCK_FREQUENCY)
-        .bytes(&[1, STREAMING_INTERFACE]) // bInCollection, baInterfaceNr
-        .finish();
-    [
-        interface(CONTROL_INTERFACE, 0, 0, SUBCLASS_CONTROL),
-        head,
-        camera,
-        units,
-        stream,
-    ]
-    .concat()
-}
-
-/// The processing unit behind the camera (3.7.2.5), and the maker's extension
-/// unit behind that one (3.7.2.6).
-fn units(controls: ControlSet) -> Vec<u8> {
-    const EXTENSION_CODE: &[u8; 16] = b"pinhole-webcam-1";
-    let processing = Descriptor::class_specific(subtype::VC_PROCESSING_UNIT)
-        .bytes(&[Unit::Processing as u8, Unit::CameraTerminal as u8])
-        .u16(0) // wMaxMultiplier: no digital zoom
-        .u8(3) // bControlSize
-        .bytes(&controls.announced(Unit::Processing))
-        .bytes(&[0, 0]) // iProcessing, bmVideoStandards
-        .finish();
-    let (count, bits) = match controls {
-        ControlSet::Odd => (255, 0xff),
-        ControlSet::Usual | ControlSet::Nothing => (1, 1),
-    };
-    let extension = Descriptor::class_specific(subtype::VC_EXTENSION_UNIT)
-        .u8(Unit::Extension as u8)
-        .bytes(EXTENSION_CODE)
-        .bytes(&[count, 1, Unit::Processing as u8]) // bNumControls, bNrInPins, baSourceID
-        .bytes(&[1, bits, 0]) // bControlSize, bmControls, iExtension
-        .finish();
-    [processing, extension].concat()
-}
-
-/// The streaming interface. A bulk endpoint belongs to its only setting; an
-/// isochronous one to setting 1, so that setting 0 takes no bandwidth (2.4.3).
-fn streaming_interface(formats: &Formats, transport: Transport) -> Vec<u8> {
-    let offered = formats.as_slice();
-    let indexed = (1..).zip(offered);
-    let described: Vec<u8> = indexed
-        .flat_map(|(index, it)| format(index, *it, formats.intervals()))
-        .collect();
-    let head = Descriptor::class_specific(subtype::VS_INPUT_HEADER)
-        .u8(offered.len() as u8)
-        .u16((13 + offered.len() + described.len()) as u16)
-        .bytes(&[STREAMING_ENDPOINT, 0, STREAMING_TERMINAL])
-        .bytes(&[0, 0, 0]) // no still pictures
-        .u8(1) // bControlSize
-        .bytes(&vec![0; offered.len()]) // bmaControls: none
-        .finish();
-    let setting =
-        |number, endpoints| interface(STREAMING_INTERFACE, number, endpoints, SUBCLASS_STREAMING);
-    let (first, second) = match transport {
-        Transport::Bulk => (setting(0, 1), Vec::new()),
-        Transport::Isochronous => (setting(0, 0), setting(1, 1)),
-    };
-    [first, head, described, second, endpoint(transport)].concat()
-}
-
-fn endpoint(transport: Transport) -> Vec<u8> {
-    const BULK: u8 = 0x02;
-    const ISOCHRONOUS_ASYNCHRONOUS: u8 = 0x05;
-    /// wMaxPacketSize: 1024 bytes and two more transactions in a microframe.
-    const THREE_TIMES_1024: u16 = 2 << 11 | 1024;
-    let (attributes, size, interval) = match transport {
-        Transport::Bulk => (BULK, transport.max_packet(), 0),
-        // bInterval is the exponent of two, plus one.
-        Transport::Isochronous => (
-            ISOCHRONOUS_ASYNCHRONOUS,
-            THREE_TIMES_1024,
-            Transport::ISOCHRONOUS_INTERVAL.ilog2() as u8 + 1,
-        ),
-    };
-    Descriptor::new(kind::ENDPOINT)
-        .bytes(&[STREAMING_ENDPOINT, attributes])
-        .u16(size)
-        .u8(interval)
-        .finish()
-}
-
-/// The GUID of an uncompressed format (Linux, include/linux/usb/uvc.h).
-fn guid(format: Format) -> Option<[u8; 16]> {
-    /// What makes a GUID of a four-character code.
-    const BEHIND_CODE: [u8; 12] = *b"\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71";
-    let code = match format {
-        Format::Mjpg => return None,
-        Format::Yuyv => b"YUY2",
-        Format::Nv12 => b"NV12",
-        Format::Yu12 => b"I420",
-        Format::Grey => b"Y800",
-        Format::Y16 => b"Y16 ",
-        Format::Bgr3 => {
-            return Some(*b"\x7d\xeb\x36\xe4\x4f\x52\xce\x11\x9f\x53\x00\x20\xaf\x0b\xa7\x70");
-        }
-    };
-    let mut guid = [0; 16];
-    guid[..4].copy_from_slice(code);
-    guid[4..].copy_from_slice(&BEHIND_CODE);
-    Some(guid)
-}
-
-/// A format with its frames and colours (payload documents, section 3).
-fn format(index: u8, format: Format, intervals: &[u32]) -> Vec<u8> {
-    const DEFAULT_FRAME: u8 = 2;
-    let (head, frame_subtype) = match guid(format) {
-        None => (
-            Descriptor::class_specific(subtype::VS_FORMAT_MJPEG)
-                .bytes(&[index, SIZES.len() as u8])
-                .u8(0), // bmFlags: samples differ in size
-            subtype::VS_FRAME_MJPEG,
-        ),
-        Some(guid) => (
-            Descriptor::class_specific(subtype::VS_FORMAT_UNCOMPRESSED)
-                .bytes(&[index, SIZES.len() as u8])
-                .bytes(&guid)
-                .u8(format.bits_per_pixel()),
-            subtype::VS_FRAME_UNCOMPRESSED,
-        ),
-    };
-    let head = head
-        .u8(DEFAULT_FRAME)
-        .bytes(&[0, 0]) // bAspectRatioX and Y: progressive
-        .bytes(&[0, 0]) // bmInterlaceFlags, bCopyProtect
-        .finish();
-    let frames = SIZES.map(|size| {
-        let bytes = format.frame_bytes(size);
-        frame(frame_subtype, size, bytes, intervals)
-    });
-    [head, frames.concat(), colours()].concat()
-}
-
-fn frame(subtype: u8, size: Size, bytes: u32, intervals: &[u32]) -> Vec<u8> {
-    /// Units of 100 ns in a second.
-    const SECOND: u64 = 10_000_000;
-    let bits = u64::from(bytes) * 8;
-    let bit_rate = |interval: u32| (bits * SECOND / u64::from(interval)) as u32;
-    let (fastest, slowest) = (intervals[0], intervals[intervals.len() - 1]);
-    let frame = Descriptor::class_specific(subtype)
-        .bytes(&[size.index(), 0]) // bmCapabilities
-        .u16(size.width)
-        .u16(size.height)
-        .u32(bit_rate(slowest))
-        .u32(bit_rate(fastest))
-        .u32(bytes)
-        .u32(fastest) // dwDefaultFrameInterval
-        .u8(intervals.len() as u8);
-    let intervals = intervals.iter().copied();
-    intervals.fold(frame, Descriptor::u32).finish()
-}
-
-/// BT.709 primaries and transfer, SMPTE 170M matrix: JPEG's colours.
-fn colours() -> Vec<u8> {
-    Descriptor::class_specific(subtype::VS_COLORFORMAT)
-        .bytes(&[1, 1, 4])
-        .finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::uvc::{Format, STREAMING_INTERFACE};
 
     fn walk(mut bytes: &[u8]) -> Vec<&[u8]> {
         let mut descriptors = Vec::new();
