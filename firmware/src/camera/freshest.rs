@@ -1,7 +1,10 @@
 //! Of the frames that are ready, the freshest.
 //!
 //! An older one would be late already. Each buffer that is not given out goes
-//! back to the kernel at once, so that it has one for the next frame.
+//! back to the kernel, so that it has one for the next frame: a whole one at once,
+//! a damaged one behind the next whole one. For a driver that has given the stream
+//! up may still copy into what it has marked as damaged, and to get that anew can
+//! then be its end: Linux 6.12.117 panicked over it.
 
 use v4l::{buffer::Flags, v4l_sys::v4l2_buffer};
 
@@ -10,6 +13,12 @@ use super::v4l_stream::StreamError;
 /// How far back in the driver's count a frame can be that comes too late: no
 /// more than there are buffers. Further back, the count began anew.
 const MAX_LATENESS: u32 = 32;
+
+/// Buffers that come back damaged and without a byte, no whole frame between them,
+/// when the driver has given the stream up. Linux's `uvcvideo` does so with all
+/// that it has when a transfer fails (`uvc_queue_cancel`), and then fills none
+/// again.
+const UNFILLED: usize = 2;
 
 /// Buffers that go to and fro between this process and the kernel.
 pub(super) trait Queue {
@@ -21,21 +30,24 @@ pub(super) trait Queue {
 }
 
 /// What became of the buffers that were taken.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Taken {
     /// Whole frames that were ready too, and are older.
     pub(super) passed_over: u64,
     /// Frames that the driver marked as damaged.
     pub(super) damaged: u64,
+    /// Buffers with such frames that were not given back yet.
+    aside: Vec<v4l2_buffer>,
 }
 
 impl Taken {
-    /// Takes the buffers that are ready, at most `count`, gives back all but the
-    /// one whose frame was captured last, and returns that. `None` if no frame
-    /// is whole.
+    /// Takes the buffers that are ready, of the `count` that there are, gives back
+    /// all but the one whose frame was captured last, and returns that. `None` if
+    /// no frame is whole.
     ///
     /// # Errors
-    /// When the device fails, also if a frame was ready before.
+    /// When the device fails, also if a frame was ready before, or its driver has
+    /// given the stream up.
     pub(super) fn newest_of(
         &mut self,
         queue: &impl Queue,
@@ -48,7 +60,7 @@ impl Taken {
             };
             if Flags::from(buffer.flags).contains(Flags::ERROR) {
                 self.damaged += 1;
-                queue.queue(buffer.index)?;
+                self.aside.push(buffer);
                 continue;
             }
             let older = match newest {
@@ -60,7 +72,19 @@ impl Taken {
                 queue.queue(older.index)?;
             }
         }
+        if newest.is_none() && self.are_unfilled() {
+            return Err(StreamError::Cancelled);
+        }
+        if newest.is_some() || self.aside.len() >= count {
+            let mut aside = self.aside.drain(..);
+            aside.try_for_each(|buffer| queue.queue(buffer.index))?;
+        }
         Ok(newest)
+    }
+
+    fn are_unfilled(&self) -> bool {
+        let unfilled = self.aside.iter().filter(|buffer| buffer.bytesused == 0);
+        unfilled.count() >= UNFILLED
     }
 }
 
@@ -94,6 +118,7 @@ mod tests {
                 index: *sequence,
                 sequence: *sequence,
                 flags: flags.bits(),
+                bytesused: 1,
                 ..Default::default()
             };
             let ready = frames.iter().map(buffer).collect();
@@ -139,7 +164,22 @@ mod tests {
                 0,
             ),
             (&[(1, WHOLE), (2, DAMAGED)], Some(1), &[2], 0, 1),
-            (&[(1, DAMAGED), (2, DAMAGED)], None, &[1, 2], 0, 2),
+            // What is damaged waits for a whole one, unless nothing else is left.
+            (&[(1, DAMAGED), (2, DAMAGED)], None, &[], 0, 2),
+            (
+                &[(1, DAMAGED), (2, DAMAGED), (3, WHOLE)],
+                Some(3),
+                &[1, 2],
+                0,
+                2,
+            ),
+            (
+                &[(1, DAMAGED), (2, DAMAGED), (3, DAMAGED)],
+                None,
+                &[1, 2, 3],
+                0,
+                3,
+            ),
             // Delivered behind one that was captured later.
             (&[(2, WHOLE), (1, WHOLE)], Some(2), &[1], 1, 0),
             // No more than there are buffers.
@@ -158,6 +198,17 @@ mod tests {
             assert_eq!(*driver.given.borrow(), given);
             assert_eq!((taken.passed_over, taken.damaged), (passed_over, damaged));
         }
+    }
+
+    #[test]
+    fn buffers_that_come_back_unfilled_end_the_stream() {
+        let driver = Driver::with(&[(1, DAMAGED), (2, DAMAGED)]);
+        for buffer in driver.ready.borrow_mut().iter_mut() {
+            buffer.bytesused = 0;
+        }
+        let found = Taken::default().newest_of(&driver, 3);
+        assert!(matches!(found, Err(StreamError::Cancelled)));
+        assert!(driver.given.borrow().is_empty());
     }
 
     #[test]

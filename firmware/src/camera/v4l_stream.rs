@@ -71,6 +71,8 @@ pub(super) struct Delivery<'stream> {
 pub(super) enum StreamError {
     #[error("no frame for {} s", .0.as_secs())]
     TimedOut(Duration),
+    #[error("it stopped in the middle of its stream")]
+    Cancelled,
     #[error("{step}: {source}")]
     Failed {
         step: &'static str,
