@@ -220,6 +220,29 @@ fn frames_reach_the_relay_also_after_it_was_started_anew() {
 }
 
 #[test]
+fn a_box_that_nobody_watches_rests_until_somebody_does() {
+    let folder = tempfile::tempdir().unwrap();
+    smol::block_on(async {
+        let relay = Relay::open(PrivateKey::generate().unwrap(), 0).await;
+        let enrolment = relay.enrol(PrivateKey::generate().unwrap());
+        let camera = Camera::start(&config(folder.path(), &enrolment));
+        camera.line_with("pinhole: camera: first frame: ");
+        for _ in 0..2 {
+            camera.line_with("pinhole: camera: idle: nobody watches");
+            let mut status = String::new();
+            let mut stream = relay.get("/status.json").await;
+            stream.read_to_string(&mut status).await.unwrap();
+            let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+            assert_eq!(status["state"], "ready", "{status}");
+            assert_eq!(status["in_use"]["format"], "PATTERN");
+            assert!(status["frames"]["newest_sequence"].is_null());
+            relay.read_frames(3).await;
+            camera.line_with("pinhole: camera: first frame: ");
+        }
+    });
+}
+
+#[test]
 fn a_configuration_that_comes_late_is_taken_and_a_silent_relay_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let camera = Camera::start(&folder.path().join("pinhole.toml"));
