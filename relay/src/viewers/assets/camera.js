@@ -42,6 +42,7 @@ function showFigures() {
     }
     const uplink = status.box?.uplink;
     if (uplink?.is_reduced) details.push(uplink.reason);
+    if (status.box?.deviation) details.push(status.box.deviation);
   }
   element('figures').textContent = details.join(' · ');
 }
