@@ -237,6 +237,8 @@ impl Adaptation {
     fn go_to(&mut self, level: usize, seen: &Seen, now: Instant) {
         let is_up = level < self.level;
         if is_up {
+            // What it was seen to carry is less than what it does now.
+            self.carries = self.carries.filter(|_| seen.load >= TELLS);
             // There is room even beyond it.
             self.too_many = self.too_many.filter(|(too_many, _)| *too_many <= level);
         } else if let Some(at) = self.stepped_up
@@ -410,8 +412,9 @@ impl fmt::Display for Reason {
         if aimed.scale == Scale::Half {
             formatter.write_str(" in half the size")?;
         }
-        if let Some(rate) = self.bits_per_second.map(BitRate) {
-            write!(formatter, ": the uplink carries {rate}")?;
+        match self.bits_per_second.map(BitRate) {
+            Some(rate) => write!(formatter, ": the uplink carries {rate}")?,
+            None => formatter.write_str(": the uplink has room, and more is tried soon")?,
         }
         if self.is_lowest {
             formatter.write_str("; this is the least that pinhole.toml allows")?;

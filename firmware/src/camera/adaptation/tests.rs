@@ -188,6 +188,12 @@ fn it_is_quick_down_and_slow_up_again() {
     let settled = simulation.changes.last().unwrap().0;
     assert!(settled - narrow_from < 15.0, "{:?}", simulation.changes);
     let wide_from = simulation.now;
+    simulation.run(15.0, 2.0 * STREAM, 0.0);
+    let reason = simulation.adaptation.reason().to_string();
+    assert!(
+        reason.ends_with(": the uplink has room, and more is tried soon"),
+        "{reason}"
+    );
     simulation.run(120.0, 2.0 * STREAM, 0.0);
     assert!(!simulation.adaptation.is_reduced());
     let up = simulation.changes.iter().filter(|(at, _)| *at > wide_from);
