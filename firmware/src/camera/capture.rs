@@ -12,7 +12,7 @@ use super::{
     aim::{Aim, Pace},
     controls::Controls,
     freshest::is_late,
-    nodes::{self, Node},
+    nodes,
     notice::Notice,
     outlet::Outlet,
     picture::picture,
@@ -63,7 +63,7 @@ pub(super) fn run(settings: CameraSettings, aim: Aim, controls: Controls, outlet
         capture.outlet.interrupted(error.state(), is_told);
         let changed = match error {
             WebcamError::Unplugged { .. } => pause_until_back(),
-            _ => pause_unless_changed(pause, &nodes),
+            _ => pause_unless(pause, || nodes::all() != nodes),
         };
         pause = match was_live || changed {
             true => GLANCE,
@@ -75,19 +75,20 @@ pub(super) fn run(settings: CameraSettings, aim: Aim, controls: Controls, outlet
 /// Waits until something was plugged in, but no longer than
 /// [`RETURN_PATIENCE`]; returns whether something was.
 fn pause_until_back() -> bool {
-    // Until then, all nodes of the one that was pulled out are gone.
-    thread::sleep(GLANCE);
-    pause_unless_changed(RETURN_PATIENCE, &nodes::all())
+    // Some of these still go: they are of what was pulled out.
+    let before = nodes::all();
+    pause_unless(RETURN_PATIENCE, || {
+        nodes::all().iter().any(|node| !before.contains(node))
+    })
 }
 
-/// Waits for `pause`, or until there are other nodes than `nodes`; returns
-/// whether there are.
-fn pause_unless_changed(pause: Duration, nodes: &[Node]) -> bool {
+/// Waits for `pause`, or until it `is_over`; returns whether it is.
+fn pause_unless(pause: Duration, is_over: impl Fn() -> bool) -> bool {
     let mut left = pause;
     while left > Duration::ZERO {
         thread::sleep(GLANCE.min(left));
         left = left.saturating_sub(GLANCE);
-        if nodes::all() != nodes {
+        if is_over() {
             return true;
         }
     }
