@@ -105,7 +105,7 @@ impl WantedChange {
             Err(error) => return text(StatusCode::BadRequest, &format!("{error}.")),
         };
         let outcome = exchange(&site.cameras, &self.camera, Some(&change)).await;
-        if outcome.is_ok() {
+        if outcome.is_ok() && change != Change::default() {
             info!(
                 "camera {}: its owner at {} changed {}",
                 self.camera.name(),
@@ -125,10 +125,7 @@ fn in_words(change: &Change) -> String {
         Setting::Word(word) => format!("{name} to {word:?}"),
     });
     let words: Vec<String> = reset.into_iter().chain(set).collect();
-    match &words[..] {
-        [] => "nothing".to_owned(),
-        words => words.join(", "),
-    }
+    words.join(", ")
 }
 
 fn answer(outcome: Result<Report, ControlsError>) -> Response {
@@ -167,6 +164,5 @@ mod tests {
             change(r#"{"reset": true, "set": {"focus": "auto", "gain": 3, "hflip": true}}"#),
             "all to its defaults, focus to \"auto\", gain to 3, hflip to true"
         );
-        assert_eq!(change("{}"), "nothing");
     }
 }

@@ -16,7 +16,7 @@ use pinhole_rig::{
 };
 use serde_json::{Value, json};
 
-use crate::{given, options, say, virtual_box};
+use crate::{given, options, say, user_file::status_with, virtual_box};
 
 /// How long a webcam in a virtual machine may take to have what was asked for.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -77,6 +77,8 @@ fn a_webcam_is_set_by_the_file_and_by_its_owner_and_stays_so() {
         let (line, _) = scene.wait_for_box(fault, Mark::default()).unwrap();
         say(&line);
     }
+    let status = status_with(&scene, "(contrast): 500 becomes 64");
+    assert!(status.contains("(zoom): the webcam "), "{status}");
 
     // A change from afar, with the pictures going on.
     let report = change(

@@ -71,7 +71,7 @@ fn bad_files(good: &str) -> [(&'static str, Option<String>, &'static [&'static s
 }
 
 /// `status.txt` on the box's card, as mtools reads it, once it has `words`.
-fn status_with(scene: &Scene, words: &str) -> String {
+pub(crate) fn status_with(scene: &Scene, words: &str) -> String {
     let card = scene.card.as_ref().unwrap().file().display();
     let deadline = Instant::now() + CARD_PATIENCE;
     loop {
