@@ -214,6 +214,28 @@ impl Scene {
         Ok(())
     }
 
+    /// The webcam that is plugged in.
+    pub fn webcam(&self) -> Option<&Webcam> {
+        match &self.camera_box {
+            CameraBox::Virtual { webcam, .. } => webcam.as_ref(),
+            CameraBox::Native(_) => None,
+        }
+    }
+
+    /// Plugs a second webcam in, for as long as it is kept.
+    ///
+    /// # Errors
+    /// When the box has no bus to plug it into.
+    pub fn plug_in_beside(&self, options: WebcamOptions) -> Result<Webcam, SceneError> {
+        let plugged = match &self.camera_box {
+            CameraBox::Virtual { machine, .. } => {
+                Webcam::plug_in(machine.other_webcam_socket(), options)
+            }
+            CameraBox::Native(_) => Err(io::ErrorKind::Unsupported.into()),
+        };
+        plugged.map_err(SceneError::Webcam)
+    }
+
     /// Pulls the webcam's plug.
     pub fn unplug(&mut self) {
         if let CameraBox::Virtual { webcam, .. } = &mut self.camera_box {

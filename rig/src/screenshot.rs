@@ -8,10 +8,13 @@ use std::{
     time::Duration,
 };
 
-use crate::chromium::{Chromium, ChromiumError};
+use crate::{
+    chromium::{Chromium, ChromiumError},
+    stamp::{self, ReadError, Stamp},
+};
 
 /// The size of the page, in pixels.
-const SIZE: (u32, u32) = (1280, 1100);
+pub(crate) const SIZE: (u32, u32) = (1280, 1100);
 
 /// How long a page is looked at before the picture is taken.
 const EXPOSURE: Duration = Duration::from_secs(6);
@@ -73,7 +76,11 @@ impl Screenshot {
         Self::decode(&png)
     }
 
-    fn decode(png: &[u8]) -> Result<Self, ScreenshotError> {
+    /// The picture in a PNG.
+    ///
+    /// # Errors
+    /// When it does not decode.
+    pub fn decode(png: &[u8]) -> Result<Self, ScreenshotError> {
         let mut decoder = png::Decoder::new(Cursor::new(png));
         decoder.set_transformations(png::Transformations::normalize_to_color8());
         let mut reader = decoder.read_info()?;
@@ -89,6 +96,36 @@ impl Screenshot {
             height: info.height as usize,
             rgb,
         })
+    }
+
+    /// All of it.
+    pub fn whole(&self) -> Area {
+        Area {
+            left: 0,
+            right: self.width,
+            top: 0,
+            bottom: self.height,
+        }
+    }
+
+    /// The stamp of a webcam's picture of 4:3, of which `area` has the left, the
+    /// right and the top edge.
+    ///
+    /// # Errors
+    /// When there is none to be read.
+    pub fn stamp_in(&self, area: Area) -> Result<Stamp, ReadError> {
+        // The picture as it was sent, out of the page's pixels.
+        let (width, height) = (640, 480);
+        let shown_width = area.right - area.left;
+        let luma: Vec<u8> = (0..width * height)
+            .map(|pixel| {
+                let (x, y) = (pixel % width, pixel / width);
+                let scaled = |position: usize| (2 * position + 1) * shown_width / (2 * width);
+                let [red, green, blue] = self.colour(area.left + scaled(x), area.top + scaled(y));
+                ((u32::from(red) + u32::from(green) + u32::from(blue)) / 3) as u8
+            })
+            .collect();
+        stamp::read_luma(width, height, &luma)
     }
 
     /// The colour at a place; black outside the picture.

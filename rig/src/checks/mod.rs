@@ -2,6 +2,7 @@
 //!
 //! The end-to-end tests and `scripts/demo --check` both run these.
 
+mod audience;
 mod demand;
 mod faults;
 mod frames;
@@ -11,6 +12,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+pub use audience::Audience;
 pub use demand::idle_box_wakes;
 pub use faults::{fault_is_told_once, unusable_webcam_is_named};
 pub use frames::{FrameFigures, frames_arrive_untouched};
@@ -21,8 +23,9 @@ use crate::{
     process::Mark,
     qemu::kernel_time,
     scene::{CameraBox, Scene, SceneError},
-    screenshot::{Area, Screenshot, ScreenshotError},
+    screenshot::{Area, Colour, Screenshot, ScreenshotError},
     stamp::{self, ReadError},
+    uvc::Format,
     viewer::ViewerError,
     webcam::{WebcamOptions, frame::FrameError},
 };
@@ -117,7 +120,7 @@ pub fn ffmpeg_reads_frames(scene: &Scene) -> Result<String, CheckError> {
 pub fn page_shows_picture(scene: &Scene) -> Result<String, CheckError> {
     let screenshot = Screenshot::take(&scene.page(), &scene.directory)?;
     let area = screenshot
-        .find_bars(&pattern::BARS)
+        .find_bars(&bars(scene))
         .ok_or_else(|| broken("the page does not show the pattern's colour bars"))?;
     let width = area.right - area.left;
     let shown = format!("bars of {width} px at {},{}", area.left, area.top);
@@ -133,17 +136,7 @@ pub fn page_shows_picture(scene: &Scene) -> Result<String, CheckError> {
         }
         return Ok(format!("{shown}, and the clock below them runs"));
     }
-    // The picture as it was sent, out of the page's pixels.
-    let (sent_width, sent_height) = (640, 480);
-    let luma: Vec<u8> = (0..sent_width * sent_height)
-        .map(|pixel| {
-            let (x, y) = (pixel % sent_width, pixel / sent_width);
-            let scaled = |position: usize| (2 * position + 1) * width / (2 * sent_width);
-            let [red, green, blue] = screenshot.colour(area.left + scaled(x), area.top + scaled(y));
-            ((u32::from(red) + u32::from(green) + u32::from(blue)) / 3) as u8
-        })
-        .collect();
-    let stamp = stamp::read_luma(sent_width, sent_height, &luma)?;
+    let stamp = screenshot.stamp_in(area)?;
     let age = stamp.time().elapsed().unwrap_or_default();
     if age > LIVE {
         return Err(broken(format!(
@@ -155,6 +148,22 @@ pub fn page_shows_picture(scene: &Scene) -> Result<String, CheckError> {
         stamp.sequence(),
         age.as_secs_f64()
     ))
+}
+
+/// The pattern's bars as the scene's webcam sees them.
+fn bars(scene: &Scene) -> Vec<Colour> {
+    let is_grey = scene
+        .webcam()
+        .is_some_and(|webcam| webcam.options().formats.as_slice() == [Format::Grey]);
+    let seen = |[red, green, blue]: Colour| {
+        if !is_grey {
+            return [red, green, blue];
+        }
+        // ITU-T T.871 section 7.
+        let luma = 299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue);
+        [(luma / 1000) as u8; 3]
+    };
+    pattern::BARS.into_iter().map(seen).collect()
 }
 
 /// The plug is pulled and put back: the same viewer sees live pictures again,

@@ -29,6 +29,7 @@ use crate::process::{Mark, Process, ProcessError};
 pub const HOST_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 
 const WEBCAM_SOCKET: &str = "webcam.sock";
+const OTHER_WEBCAM_SOCKET: &str = "other-webcam.sock";
 const QMP_SOCKET: &str = "qmp.sock";
 const DEBUGGER_SOCKET: &str = "debugger.sock";
 const SERIAL_LOG: &str = "serial.log";
@@ -41,6 +42,7 @@ pub struct Machine {
     process: Process,
     qmp: Qmp,
     webcam_socket: PathBuf,
+    other_webcam_socket: PathBuf,
     debugger_socket: PathBuf,
     /// Sockets need a short path, of 108 bytes with their names (unix(7)), so
     /// they cannot be in any directory.
@@ -114,6 +116,7 @@ impl Machine {
         })?;
         let qmp_socket = directory.path().join(QMP_SOCKET);
         let webcam_socket = directory.path().join(WEBCAM_SOCKET);
+        let other_webcam_socket = directory.path().join(OTHER_WEBCAM_SOCKET);
         let debugger_socket = directory.path().join(DEBUGGER_SOCKET);
         let listener = qmp::listen(&qmp_socket).map_err(|source| MachineError::Socket {
             path: qmp_socket.clone(),
@@ -124,6 +127,7 @@ impl Machine {
             program: &program,
             card,
             webcam: &webcam_socket,
+            other_webcam: &other_webcam_socket,
             qmp: &qmp_socket,
             debugger: &debugger_socket,
         };
@@ -141,6 +145,7 @@ impl Machine {
             process,
             qmp,
             webcam_socket,
+            other_webcam_socket,
             debugger_socket,
             _sockets: directory,
         })
@@ -149,6 +154,11 @@ impl Machine {
     /// The socket to plug a webcam into.
     pub fn webcam_socket(&self) -> &Path {
         &self.webcam_socket
+    }
+
+    /// The socket to plug a second webcam into.
+    pub fn other_webcam_socket(&self) -> &Path {
+        &self.other_webcam_socket
     }
 
     /// The console.

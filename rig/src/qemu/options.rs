@@ -75,6 +75,7 @@ pub(super) struct Place<'a> {
     pub(super) program: &'a Path,
     pub(super) card: Option<&'a Path>,
     pub(super) webcam: &'a Path,
+    pub(super) other_webcam: &'a Path,
     pub(super) qmp: &'a Path,
     pub(super) debugger: &'a Path,
 }
@@ -152,7 +153,7 @@ impl MachineOptions {
             .args(["-display", "none", "-monitor", "none"])
             .args(["-netdev", "user,id=network"]);
         match &self.board {
-            Board::Virt => self.add_virt(&mut command, place.webcam),
+            Board::Virt => self.add_virt(&mut command, place),
             Board::Raspi3b { device_tree } => {
                 command
                     .args(["-M", "raspi3b", "-device", "usb-net,netdev=network"])
@@ -189,7 +190,7 @@ impl MachineOptions {
         command
     }
 
-    fn add_virt(&self, command: &mut Command, webcam: &Path) {
+    fn add_virt(&self, command: &mut Command, place: &Place<'_>) {
         let cpus = if self.icount { 1 } else { self.cpus };
         command
             .args(["-M", "virt,gic-version=3", "-cpu", "cortex-a53"])
@@ -199,8 +200,14 @@ impl MachineOptions {
             .args(["-device", "virtio-net-pci,netdev=network,romfile="])
             .args(["-device", "virtio-rng-pci", "-device", "qemu-xhci"])
             .arg("-chardev")
-            .arg(socket(webcam, "socket,id=webcam,server=on,wait=off"))
-            .args(["-device", "usb-redir,chardev=webcam"]);
+            .arg(socket(place.webcam, "socket,id=webcam,server=on,wait=off"))
+            .args(["-device", "usb-redir,chardev=webcam"])
+            .arg("-chardev")
+            .arg(socket(
+                place.other_webcam,
+                "socket,id=other-webcam,server=on,wait=off",
+            ))
+            .args(["-device", "usb-redir,chardev=other-webcam"]);
         if self.watchdog {
             command.args(["-device", "i6300esb", "-action", "watchdog=reset"]);
         }

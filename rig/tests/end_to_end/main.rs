@@ -11,6 +11,7 @@
 mod clocks;
 mod controls;
 mod first_light;
+mod misbehaviour;
 mod pages;
 mod power_cuts;
 mod raspi3b;
