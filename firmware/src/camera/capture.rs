@@ -11,6 +11,8 @@ use std::{
 use super::{
     aim::{Aim, Pace},
     controls::Controls,
+    demand::Demand,
+    finishing::{Finishing, Origin},
     freshest::is_late,
     nodes,
     notice::Notice,
@@ -47,6 +49,8 @@ const RETURN_PATIENCE: Duration = Duration::from_secs(3);
 /// Captures for as long as the process runs.
 pub(super) fn run(settings: CameraSettings, aim: Aim, controls: Controls, outlet: Outlet) -> ! {
     let mut capture = Capture {
+        demand: outlet.demand(settings.warm),
+        finishing: Finishing::new(&settings, outlet.clone()),
         settings,
         aim,
         controls,
@@ -101,6 +105,8 @@ struct Capture {
     aim: Aim,
     controls: Controls,
     outlet: Outlet,
+    demand: Demand,
+    finishing: Finishing,
     notice: Notice,
     preference: Preference,
 }
@@ -123,13 +129,13 @@ impl Capture {
     /// Has the webcam deliver for as long as pictures are wanted, at first in
     /// any case: then it is known what it can.
     fn deliver_on_demand(&mut self, webcam: &Webcam) -> Result<Infallible, WebcamError> {
-        self.outlet.demand.renew(Instant::now());
+        self.demand.renew(Instant::now());
         loop {
             self.deliver(webcam)?;
             self.preference.note_delivered(webcam.device.identity());
             self.notice.clear();
             self.outlet.idle(&webcam.in_use);
-            while !self.outlet.demand.comes_within(GLANCE) {
+            while !self.demand.comes_within(GLANCE) {
                 webcam.require_presence()?;
             }
         }
@@ -143,27 +149,27 @@ impl Capture {
         let mut last = None;
         let started = Instant::now();
         let mut last_fit = started;
-        while self.outlet.demand.lasts(Instant::now()) {
+        while self.demand.lasts(Instant::now()) {
             let delivery = stream.next(FRAME_PATIENCE).map_err(failed)?;
             if last.is_some_and(|last| is_late(delivery.sequence, last)) {
                 // It has counted as lost already.
                 continue;
             }
-            count(&mut self.outlet, &delivery, last.replace(delivery.sequence));
+            count(&self.outlet, &delivery, last.replace(delivery.sequence));
             let sequence = self.outlet.captured();
             let aimed = self.aim.now();
             if !pace.is_due(Instant::now(), aimed.frames_per_second) {
                 continue;
             }
-            match picture(
-                delivery.bytes,
-                webcam.in_use.format,
-                &webcam.setting,
-                aimed.quality,
-            ) {
-                Ok(jpeg) => {
-                    self.outlet
-                        .publish(jpeg, delivery.captured, sequence, &webcam.in_use);
+            let planes = || self.finishing.planes();
+            match picture(delivery.bytes, &webcam.setting, planes) {
+                Ok(picture) => {
+                    let origin = Origin {
+                        captured: delivery.captured,
+                        sequence,
+                        source: Arc::clone(&webcam.in_use),
+                    };
+                    self.finishing.finish(picture, aimed, origin);
                     last_fit = Instant::now();
                     if started.elapsed() > SETTLED {
                         self.notice.clear();
@@ -182,7 +188,7 @@ impl Capture {
 }
 
 /// Counts what came, or was lost, between the last delivery and this one.
-fn count(outlet: &mut Outlet, delivery: &Delivery<'_>, last: Option<u32>) {
+fn count(outlet: &Outlet, delivery: &Delivery<'_>, last: Option<u32>) {
     for _ in 0..delivery.passed_over {
         outlet.captured();
     }

@@ -31,6 +31,7 @@ use super::{
     identity::Identity,
     ioctl,
     negotiation::{Choice, Interval, IntervalOffer, Offer, Steps},
+    pixels::{Layout, Matrix, Packing, Range},
     status::Format,
 };
 use crate::paths;
@@ -62,8 +63,8 @@ pub(super) struct Offers {
 pub(super) struct Setting {
     pub(super) width: u16,
     pub(super) height: u16,
-    /// Bytes from one row of the first plane to the next; of no meaning for MJPG.
-    pub(super) stride: usize,
+    /// How its pixels lie; nothing for JPEGs.
+    pub(super) layout: Option<Layout>,
 }
 
 impl Device {
@@ -217,12 +218,19 @@ impl Device {
                 "it set another format than the one it offers",
             ));
         }
-        // Some drivers leave the stride out where rows follow each other.
-        let row = bytes_in_row(choice.format, width);
+        let (range, matrix) = colorimetry(&set);
         Ok(Setting {
             width,
             height,
-            stride: row.max(set.bytesperline as usize),
+            layout: packing(choice.format).map(|packing| Layout {
+                packing,
+                width,
+                height,
+                // Some drivers leave it out where rows follow each other.
+                stride: packing.row_bytes(width).max(set.bytesperline as usize),
+                range,
+                matrix,
+            }),
         })
     }
 
@@ -258,18 +266,21 @@ fn usable(code: FourCC) -> Option<Format> {
         b"YU12" => Format::Yuv420,
         b"GREY" => Format::Grey,
         b"RGB3" => Format::Rgb24,
+        b"BGR3" => Format::Bgr24,
         _ => return None,
     })
 }
 
-/// Bytes in a row of the first plane, without padding.
-fn bytes_in_row(format: Format, width: u16) -> usize {
-    let width = usize::from(width);
+/// How a format's pixels lie; `None` for JPEGs.
+fn packing(format: Format) -> Option<Packing> {
     match format {
-        Format::Mjpg | Format::Pattern => 0,
-        Format::Nv12 | Format::Yuv420 | Format::Grey => width,
-        Format::Yuyv => 2 * width,
-        Format::Rgb24 => 3 * width,
+        Format::Mjpg | Format::Pattern => None,
+        Format::Yuyv => Some(Packing::Yuyv),
+        Format::Nv12 => Some(Packing::Nv12),
+        Format::Yuv420 => Some(Packing::Yuv420),
+        Format::Grey => Some(Packing::Grey),
+        Format::Rgb24 => Some(Packing::Rgb24),
+        Format::Bgr24 => Some(Packing::Bgr24),
     }
 }
 
@@ -348,6 +359,36 @@ fn interval(listed: &v4l2_frmivalenum) -> IntervalOffer {
     }
 }
 
+/// What a driver's samples mean. Where it does not say, what V4L2 takes for
+/// granted: full range for JPEG's own colour space and for red, green and blue,
+/// else limited range; BT.709 for its colour space, else BT.601
+/// (Linux, include/uapi/linux/videodev2.h, V4L2_MAP_QUANTIZATION_DEFAULT and
+/// V4L2_MAP_YCBCR_ENC_DEFAULT).
+fn colorimetry(format: &v4l2_pix_format) -> (Range, Matrix) {
+    // V4L2_COLORSPACE_REC709, V4L2_COLORSPACE_JPEG.
+    const REC709: u32 = 3;
+    const JPEG: u32 = 7;
+    let range = match (format.quantization, format.colorspace) {
+        // V4L2_QUANTIZATION_FULL_RANGE, V4L2_QUANTIZATION_LIM_RANGE.
+        (1, _) => Range::Full,
+        (2, _) => Range::Limited,
+        (_, JPEG) => Range::Full,
+        _ => Range::Limited,
+    };
+    let matrix = match (ycbcr_encoding(format), format.colorspace) {
+        // V4L2_YCBCR_ENC_DEFAULT, V4L2_YCBCR_ENC_709.
+        (0, REC709) | (2, _) => Matrix::Bt709,
+        _ => Matrix::Bt601,
+    };
+    (range, matrix)
+}
+
+#[allow(unsafe_code)]
+fn ycbcr_encoding(format: &v4l2_pix_format) -> u32 {
+    // SAFETY: both members of the union are the same plain integer.
+    unsafe { format.__bindgen_anon_1.ycbcr_enc }
+}
+
 #[allow(unsafe_code)]
 fn pix(format: &v4l2_format) -> v4l2_pix_format {
     // SAFETY: as in `sizes`.
@@ -417,5 +458,26 @@ mod tests {
     fn what_is_no_video_device_is_an_error() {
         assert!(Device::open(Path::new("/dev/null")).is_err());
         assert!(Device::open(Path::new("/dev/video-that-is-not-there")).is_err());
+    }
+
+    #[test]
+    fn samples_mean_what_v4l2_says() {
+        let told = |colorspace, quantization, ycbcr_enc| {
+            let mut format = v4l2_pix_format {
+                colorspace,
+                quantization,
+                ..Default::default()
+            };
+            format.__bindgen_anon_1.ycbcr_enc = ycbcr_enc;
+            colorimetry(&format)
+        };
+        // What uvcvideo says of a webcam without a colour matching descriptor: sRGB.
+        assert_eq!(told(8, 0, 0), (Range::Limited, Matrix::Bt601));
+        assert_eq!(told(8, 1, 0), (Range::Full, Matrix::Bt601));
+        assert_eq!(told(7, 0, 0), (Range::Full, Matrix::Bt601));
+        assert_eq!(told(7, 2, 1), (Range::Limited, Matrix::Bt601));
+        assert_eq!(told(3, 0, 0), (Range::Limited, Matrix::Bt709));
+        assert_eq!(told(3, 0, 1), (Range::Limited, Matrix::Bt601));
+        assert_eq!(told(8, 0, 2), (Range::Limited, Matrix::Bt709));
     }
 }

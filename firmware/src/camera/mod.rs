@@ -5,8 +5,8 @@
 //! on the tunnel's address alone. Data walks one way:
 //!
 //! ```text
-//! device ─► v4l_stream ─► capture ─┬─► outlet ─► Latest<Frame> ─► serve ─► tunnel
-//!                  pattern, encode ┘
+//! device ─► v4l_stream ─► capture ─► picture ─┬─► finishing ─► outlet ─► Latest<Frame> ─► serve ─► tunnel
+//!                                     pattern ┘   (encoders)
 //! ```
 //!
 //! Nothing that is missing ends it: each thing is told in one line and tried
@@ -29,11 +29,16 @@
 mod adaptation;
 mod aim;
 mod capture;
+mod colours;
 mod controls;
+mod decode;
 mod demand;
 mod device;
 pub mod encode;
+mod encoders;
+mod finishing;
 mod freshest;
+mod halving;
 mod identity;
 mod ioctl;
 mod machine;
@@ -47,10 +52,12 @@ mod outlet;
 pub mod pattern;
 mod pattern_panel;
 mod picture;
+pub mod pixels;
 mod preference;
 pub mod probe;
 mod routes;
 mod serve;
+mod simd;
 mod source;
 mod status;
 mod uplink;
@@ -140,7 +147,7 @@ async fn serve(options: Options, executor: Arc<Executor<'static>>) -> io::Result
     let frames = Latest::new();
     let status = Status::new(options.source, config.camera.clone());
     let controls = Controls::new(config.controls, status.clone());
-    let outlet = Outlet::new(frames.clone(), status.clone(), config.camera.warm);
+    let outlet = Outlet::new(frames.clone(), status.clone());
     let aim = Aim::new(config.camera.clone());
     options
         .source

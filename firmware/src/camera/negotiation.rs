@@ -159,7 +159,7 @@ fn rank(format: Format) -> u8 {
         Format::Nv12 => 2,
         Format::Yuv420 => 3,
         Format::Grey => 4,
-        Format::Rgb24 => 5,
+        Format::Rgb24 | Format::Bgr24 => 5,
     }
 }
 

@@ -1,6 +1,9 @@
 //! Where a source of pictures puts them.
 
-use std::time::SystemTime;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
 
 use bytes::Bytes;
 use pinhole_link::{Frame, Latest};
@@ -13,87 +16,99 @@ use super::{
 };
 
 /// The slot that the server reads from, together with the status that tells
-/// what goes into it. It numbers the pictures.
+/// what goes into it. It numbers the pictures, and lets none pass that comes
+/// behind a later one. Clones share it.
+#[derive(Clone)]
 pub(super) struct Outlet {
-    /// Whether anybody wants what is put here.
-    pub(super) demand: Demand,
     frames: Latest<Frame>,
     status: Status,
+    passing: Arc<Mutex<Passing>>,
+}
+
+/// What passes.
+#[derive(Default)]
+struct Passing {
     /// What delivers now; nothing until its first picture.
     in_use: Option<InUse>,
     /// What the log says is in use. Where a fault comes and goes, which is told
     /// once a minute, what delivers in between is not told each time.
     told: Option<InUse>,
     unfit: Notice,
-    sequence: u64,
+    /// Number of the picture that was captured last.
+    captured: u64,
+    /// Up to this number, pictures come too late.
+    passed: u64,
 }
 
 impl Outlet {
-    /// An outlet into `frames` that reports to `status`. With `warm`, pictures
-    /// are always wanted there.
-    pub(super) fn new(frames: Latest<Frame>, status: Status, warm: bool) -> Self {
+    /// An outlet into `frames` that reports to `status`.
+    pub(super) fn new(frames: Latest<Frame>, status: Status) -> Self {
         Self {
-            demand: Demand::new(frames.clone(), warm),
             frames,
             status,
-            in_use: None,
-            told: None,
-            unfit: Notice::default(),
-            sequence: 0,
+            passing: Arc::default(),
         }
     }
 
+    /// Whether anybody wants what is put here; with `warm`, somebody always
+    /// does.
+    pub(super) fn demand(&self, warm: bool) -> Demand {
+        Demand::new(self.frames.clone(), warm)
+    }
+
     /// Counts one more picture that was captured and returns its number.
-    pub(super) fn captured(&mut self) -> u64 {
-        self.sequence += 1;
+    pub(super) fn captured(&self) -> u64 {
         self.status.captured();
-        self.sequence
+        let mut passing = self.passing();
+        passing.captured += 1;
+        passing.captured
     }
 
     /// Counts `count` pictures that the device took and nobody received.
-    pub(super) fn lost(&mut self, count: u64) {
+    pub(super) fn lost(&self, count: u64) {
         self.status.lost(count);
     }
 
     /// Counts one captured picture that is unfit to be sent, and tells of it in
     /// the log, once a minute at most.
-    pub(super) fn dropped(&mut self, reason: impl ToString) {
+    pub(super) fn dropped(&self, reason: impl ToString) {
         let reason = reason.to_string();
         let fault = format_args!("pictures that cannot be shown are left out: {reason}");
-        self.unfit.tell_of("left out", fault);
+        self.passing().unfit.tell_of("left out", fault);
         self.status.dropped(reason);
     }
 
-    /// Puts the picture number `sequence` into the slot. The first one of a
-    /// source that was started is told in the log.
-    pub(super) fn publish(
-        &mut self,
-        jpeg: Bytes,
-        captured: SystemTime,
-        sequence: u64,
-        source: &InUse,
-    ) {
+    /// Puts the picture number `sequence` into the slot, unless a later one was
+    /// there already, or its source has ended since. The first one of a source
+    /// that was started is told in the log.
+    pub(super) fn publish(&self, jpeg: Bytes, captured: SystemTime, sequence: u64, source: &InUse) {
+        let mut passing = self.passing();
+        if sequence <= passing.passed {
+            return;
+        }
+        passing.passed = sequence;
         self.frames.publish(Frame::new(jpeg, captured, sequence));
-        if self.in_use.as_ref() != Some(source) {
-            if self.told.as_ref() != Some(source) {
+        if passing.in_use.as_ref() != Some(source) {
+            if passing.told.as_ref() != Some(source) {
                 info!("first frame: {source}");
-                self.told = Some(source.clone());
+                passing.told = Some(source.clone());
             }
             self.status.live(source.clone());
-            self.in_use = Some(source.clone());
+            passing.in_use = Some(source.clone());
         }
     }
 
     /// Whether the source has delivered since it was started.
     pub(super) fn is_live(&self) -> bool {
-        self.in_use.is_some()
+        self.passing().in_use.is_some()
     }
 
     /// Empties the slot, because nobody wants pictures from `source`, which
     /// could deliver them.
-    pub(super) fn idle(&mut self, source: &InUse) {
-        self.in_use = None;
-        self.told = None;
+    pub(super) fn idle(&self, source: &InUse) {
+        let mut passing = self.passing();
+        passing.end();
+        passing.told = None;
         self.frames.clear();
         info!("idle: nobody watches");
         self.status.ready(source.clone());
@@ -102,13 +117,27 @@ impl Outlet {
     /// Empties the slot, because nothing will come for a while; `state` says
     /// why, and `is_told` whether the log does: if so, it says too when there
     /// are pictures again.
-    pub(super) fn interrupted(&mut self, state: State, is_told: bool) {
-        self.in_use = None;
+    pub(super) fn interrupted(&self, state: State, is_told: bool) {
+        let mut passing = self.passing();
+        passing.end();
         if is_told {
-            self.told = None;
+            passing.told = None;
         }
         self.frames.clear();
         self.status.interrupted(state);
+    }
+
+    /// No holder of this lock can leave the content half-written.
+    fn passing(&self) -> MutexGuard<'_, Passing> {
+        self.passing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Passing {
+    /// Nothing that was captured so far is to pass any more.
+    fn end(&mut self) {
+        self.in_use = None;
+        self.passed = self.captured;
     }
 }
 
@@ -117,12 +146,8 @@ mod tests {
     use super::*;
     use crate::camera::{source::Source, status::Format};
 
-    #[test]
-    fn an_interruption_empties_the_slot_and_the_count_goes_on() {
-        let frames = Latest::new();
-        let status = Status::new(Source::Device, Default::default());
-        let mut outlet = Outlet::new(frames.clone(), status.clone(), false);
-        let webcam = InUse {
+    fn webcam() -> InUse {
+        InUse {
             device: Some("Webcam".to_owned()),
             format: Format::Mjpg,
             width: 640,
@@ -130,7 +155,15 @@ mod tests {
             frames_per_second: 15.0,
             deviation: None,
             offered: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn an_interruption_empties_the_slot_and_the_count_goes_on() {
+        let frames = Latest::new();
+        let status = Status::new(Source::Device, Default::default());
+        let outlet = Outlet::new(frames.clone(), status.clone());
+        let webcam = webcam();
         let number = outlet.captured();
         outlet.publish(Bytes::new(), SystemTime::now(), number, &webcam);
         assert_eq!(frames.newest().unwrap().sequence(), 1);
@@ -150,5 +183,28 @@ mod tests {
         outlet.publish(Bytes::new(), SystemTime::now(), number, &webcam);
         assert_eq!(frames.newest().unwrap().sequence(), 3);
         assert_eq!(status.state(), State::Live);
+    }
+
+    #[test]
+    fn what_comes_late_does_not_pass() {
+        let frames = Latest::new();
+        let outlet = Outlet::new(
+            frames.clone(),
+            Status::new(Source::Device, Default::default()),
+        );
+        let publish = |sequence| {
+            outlet.publish(Bytes::new(), SystemTime::now(), sequence, &webcam());
+            frames.newest().map(|frame| frame.sequence())
+        };
+        let [first, second, third] = [(); 3].map(|()| outlet.captured());
+        assert_eq!(publish(second), Some(second));
+        assert_eq!(publish(first), Some(second));
+        assert_eq!(publish(third), Some(third));
+        let fourth = outlet.captured();
+        outlet.interrupted(State::NoWebcam, true);
+        assert_eq!(publish(fourth), None);
+        assert!(!outlet.is_live());
+        let fifth = outlet.captured();
+        assert_eq!(publish(fifth), Some(fifth));
     }
 }

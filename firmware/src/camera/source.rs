@@ -11,10 +11,11 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    aim::{Aim, Scale},
+    aim::Aim,
     capture,
     controls::Controls,
-    encode::encode,
+    encoders::Raw,
+    finishing::{Finishing, Origin},
     outlet::Outlet,
     pattern::Pattern,
     pattern_panel::PatternPanel,
@@ -71,13 +72,14 @@ impl Source {
     }
 }
 
-/// Draws and encodes one picture after the other, at the rate aimed at.
-fn draw(settings: CameraSettings, aim: &Aim, controls: &Controls, mut outlet: Outlet) -> ! {
-    let full = Pattern::new(settings.width, settings.height);
-    let half = Pattern::new(settings.width / 2, settings.height / 2);
+/// Draws one picture after the other, at the rate aimed at.
+fn draw(settings: CameraSettings, aim: &Aim, controls: &Controls, outlet: Outlet) -> ! {
+    let pattern = Pattern::new(settings.width, settings.height);
+    let mut demand = outlet.demand(settings.warm);
+    let mut finishing = Finishing::new(&settings, outlet.clone());
     let panel = Arc::new(PatternPanel::default());
     let _attending = controls.attend(Arc::clone(&panel) as _);
-    let source = InUse {
+    let source = Arc::new(InUse {
         device: None,
         format: Format::Pattern,
         width: settings.width,
@@ -85,26 +87,24 @@ fn draw(settings: CameraSettings, aim: &Aim, controls: &Controls, mut outlet: Ou
         frames_per_second: settings.frames_per_second.into(),
         deviation: None,
         offered: Vec::new(),
-    };
+    });
     let mut due = Instant::now();
     loop {
-        if !outlet.demand.lasts(Instant::now()) {
+        if !demand.lasts(Instant::now()) {
             outlet.idle(&source);
-            outlet.demand.comes();
+            demand.comes();
         }
         let aimed = aim.now();
         let captured = SystemTime::now();
         let sequence = outlet.captured();
-        let pattern = match aimed.scale {
-            Scale::Full => &full,
-            Scale::Half => &half,
-        };
         let mut picture = pattern.draw(sequence, captured);
         panel.apply(&mut picture);
-        match encode(&picture, aimed.quality) {
-            Ok(jpeg) => outlet.publish(jpeg.into(), captured, sequence, &source),
-            Err(error) => outlet.dropped(error),
-        }
+        let origin = Origin {
+            captured,
+            sequence,
+            source: Arc::clone(&source),
+        };
+        finishing.finish(Raw::Planes(picture), aimed, origin);
         let interval = Duration::from_secs_f64(1.0 / aimed.frames_per_second);
         // A machine that is too slow for the rate falls behind without debts.
         due = (due + interval).max(Instant::now());

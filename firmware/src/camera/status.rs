@@ -107,6 +107,8 @@ pub(super) enum Format {
     Grey,
     /// As red, green and blue.
     Rgb24,
+    /// As blue, green and red.
+    Bgr24,
     /// Drawn here.
     Pattern,
 }
@@ -363,6 +365,7 @@ impl fmt::Display for Format {
             Self::Yuv420 => "YUV420",
             Self::Grey => "GREY",
             Self::Rgb24 => "RGB24",
+            Self::Bgr24 => "BGR24",
             Self::Pattern => "pattern",
         })
     }

@@ -25,7 +25,7 @@ const MAX_WEBCAMS_TOLD: usize = 8;
 pub(super) struct Webcam {
     pub(super) device: Arc<Device>,
     pub(super) setting: Setting,
-    pub(super) in_use: InUse,
+    pub(super) in_use: Arc<InUse>,
 }
 
 /// Why there are no pictures from a webcam.
@@ -163,7 +163,7 @@ impl Webcam {
         Ok(Self {
             device: Arc::new(device),
             setting,
-            in_use: in_use.compared_to(settings),
+            in_use: Arc::new(in_use.compared_to(settings)),
         })
     }
 

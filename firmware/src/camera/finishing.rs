@@ -1,0 +1,131 @@
+//! From pictures to the JPEGs that are sent.
+
+use std::{num::NonZero, sync::Arc, thread, time::SystemTime};
+
+use bytes::Bytes;
+
+use super::{
+    aim::{Aimed, Scale},
+    encode::Planes,
+    encoders::{Encoders, Job, Raw},
+    outlet::Outlet,
+    status::InUse,
+};
+use crate::config::CameraSettings;
+
+/// Makes the JPEGs that are aimed at and puts them into the outlet.
+pub(super) struct Finishing {
+    encoders: Encoders<Origin>,
+    outlet: Outlet,
+    asked: Aimed,
+}
+
+/// Where a picture comes from.
+pub(super) struct Origin {
+    pub(super) captured: SystemTime,
+    pub(super) sequence: u64,
+    pub(super) source: Arc<InUse>,
+}
+
+impl Finishing {
+    /// Finishing for `outlet`, with at most one encoder on each core.
+    pub(super) fn new(settings: &CameraSettings, outlet: Outlet) -> Self {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let taker = outlet.clone();
+        let encoders = Encoders::new(cores, move |origin: Origin, jpeg| match jpeg {
+            Ok(jpeg) => origin.publish(jpeg, &taker),
+            Err(unfit) => taker.dropped(unfit),
+        });
+        Self {
+            encoders,
+            outlet,
+            asked: Aimed::as_asked(settings),
+        }
+    }
+
+    /// Planes to put a picture into.
+    pub(super) fn planes(&self) -> Planes {
+        self.encoders.planes()
+    }
+
+    /// Has a picture sent as is aimed at. A webcam's JPEG goes as it is, for as
+    /// long as that is what was asked for; all else is encoded.
+    pub(super) fn finish(&mut self, picture: Raw, aimed: Aimed, origin: Origin) {
+        let is_as_asked = aimed.scale == Scale::Full && aimed.quality >= self.asked.quality;
+        match picture {
+            Raw::Jpeg(jpeg) if is_as_asked => origin.publish(jpeg, &self.outlet),
+            picture => {
+                let job = Job {
+                    picture,
+                    scale: aimed.scale,
+                    quality: aimed.quality,
+                    order: origin,
+                };
+                if let Err(error) = self.encoders.encode(job) {
+                    self.outlet
+                        .dropped(format_args!("no thread to encode it: {error}"));
+                }
+            }
+        }
+    }
+}
+
+impl Origin {
+    fn publish(&self, jpeg: Bytes, outlet: &Outlet) {
+        outlet.publish(jpeg, self.captured, self.sequence, &self.source);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pinhole_link::{Frame, Latest, jpeg};
+
+    use super::*;
+    use crate::camera::{
+        encode::encode,
+        source::Source,
+        status::{Format, Status},
+    };
+
+    /// What becomes of a JPEG of 64x48 when this is aimed at.
+    fn finished(aimed: impl FnOnce(&mut Aimed)) -> (Frame, Vec<u8>) {
+        let settings = CameraSettings::default();
+        let frames = Latest::new();
+        let outlet = Outlet::new(
+            frames.clone(),
+            Status::new(Source::Device, settings.clone()),
+        );
+        let mut finishing = Finishing::new(&settings, outlet.clone());
+        let mut now = Aimed::as_asked(&settings);
+        aimed(&mut now);
+        let jpeg = encode(&Planes::new(64, 48), 90).unwrap();
+        let origin = Origin {
+            captured: SystemTime::now(),
+            sequence: outlet.captured(),
+            source: Arc::new(InUse {
+                device: None,
+                format: Format::Mjpg,
+                width: 64,
+                height: 48,
+                frames_per_second: 15.0,
+                deviation: None,
+                offered: Vec::new(),
+            }),
+        };
+        finishing.finish(Raw::Jpeg(jpeg.clone().into()), now, origin);
+        let frame = smol::block_on(async { frames.reader().next().await });
+        (frame.value, jpeg)
+    }
+
+    #[test]
+    fn a_webcams_jpeg_goes_as_it_is_unless_less_is_aimed_at() {
+        let (same, jpeg) = finished(|_| {});
+        assert_eq!(same.jpeg(), &jpeg);
+        let (coarse, jpeg) = finished(|aimed| aimed.quality = 30);
+        assert!(coarse.jpeg().len() < jpeg.len());
+        let (small, _) = finished(|aimed| aimed.scale = Scale::Half);
+        let picture = jpeg::check(small.jpeg()).unwrap();
+        assert_eq!((picture.width, picture.height), (32, 24));
+        assert_eq!(small.sequence(), 1);
+    }
+}
