@@ -1,5 +1,5 @@
-//! Lets one picture at a time through a connection, and measures how long the
-//! uplink takes for it.
+//! Tells from acknowledgements when the next picture may be begun, and how long
+//! the uplink takes for one.
 //!
 //! What has left the socket may still wait in the tunnel's queue, the router's
 //! or the modem's, where it grows old. So the next picture is begun only when
@@ -10,22 +10,10 @@
 
 use std::{
     collections::VecDeque,
-    io,
-    pin::Pin,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use pinhole_link::{
-    multipart::Drain,
-    tunnel::{Acknowledged, Headway},
-};
-use smol::{
-    Timer,
-    io::{AsyncRead, AsyncWrite},
-};
-
-use super::{adaptation::Passage, aim::Aim};
+use pinhole_link::tunnel::Headway;
 
 /// How many bytes may always be on their way, and count as none: the
 /// acknowledgement of the last packet may be delayed (RFC 9293 section 3.8.6.3).
@@ -60,7 +48,7 @@ const MAX_ON_THEIR_WAY: usize = 64;
 /// Finds out from a connection's headway what the uplink carries, and when the
 /// next picture may be begun.
 #[derive(Debug, Default)]
-struct Meter {
+pub(super) struct Meter {
     carried: Option<Carried>,
     measuring: Option<Measuring>,
     /// Pictures that have not arrived: when each was written, and how many bytes
@@ -90,7 +78,7 @@ struct Measuring {
 
 impl Meter {
     /// A picture is about to be written.
-    fn begin(&mut self, headway: &Headway, now: Instant) {
+    pub(super) fn begin(&mut self, headway: &Headway, now: Instant) {
         self.measure(headway, now);
         let was_idle = headway.unacknowledged <= ALWAYS;
         if was_idle {
@@ -105,7 +93,7 @@ impl Meter {
     }
 
     /// The picture was written.
-    fn written(&mut self, headway: &Headway, now: Instant) {
+    pub(super) fn written(&mut self, headway: &Headway, now: Instant) {
         let end = headway.acknowledged + headway.unacknowledged as u64;
         if self.on_their_way.len() < MAX_ON_THEIR_WAY {
             self.on_their_way.push_back((now, end));
@@ -114,7 +102,7 @@ impl Meter {
 
     /// How long to wait before another look; `None` if the next picture may be
     /// begun.
-    fn wait(&mut self, headway: &Headway, now: Instant) -> Option<Duration> {
+    pub(super) fn wait(&mut self, headway: &Headway, now: Instant) -> Option<Duration> {
         self.measure(headway, now);
         let unacknowledged = headway.unacknowledged;
         let Some(carries) = self.carries() else {
@@ -197,7 +185,7 @@ impl Meter {
     }
 
     /// How long the uplink takes for `bytes`, as far as is known.
-    fn time_for(&self, bytes: usize) -> Duration {
+    pub(super) fn time_for(&self, bytes: usize) -> Duration {
         let time = self.carries().map(|carries| bytes as f64 / carries);
         Duration::try_from_secs_f64(time.unwrap_or_default()).unwrap_or(Duration::MAX)
     }
@@ -219,103 +207,6 @@ impl Carried {
             bytes: kept * self.bytes + seen.bytes,
             time: kept * self.time + seen.time,
         }
-    }
-}
-
-/// A connection whose pictures are metered, and told to the [`Aim`].
-pub(super) struct Metered<S> {
-    stream: S,
-    aim: Aim,
-    meter: Meter,
-    /// Whether a part is being written.
-    is_within_part: bool,
-    /// Bytes of it that were.
-    written: usize,
-}
-
-impl<S> Metered<S> {
-    /// Meters `stream`, a new connection.
-    pub(super) fn new(stream: S, aim: Aim) -> Self {
-        aim.connected(Instant::now());
-        Self {
-            stream,
-            aim,
-            meter: Meter::default(),
-            is_within_part: false,
-            written: 0,
-        }
-    }
-}
-
-impl<S: Acknowledged> Metered<S> {
-    /// Notes that a picture begins, with its first write.
-    fn begin(&mut self) -> io::Result<()> {
-        if !self.is_within_part {
-            self.meter.begin(&self.stream.headway()?, Instant::now());
-            self.is_within_part = true;
-            self.written = 0;
-        }
-        Ok(())
-    }
-}
-
-impl<S: Drain + Acknowledged + Send> Drain for Metered<S> {
-    /// Resolves once the next picture may be begun.
-    async fn drained(&mut self) -> io::Result<()> {
-        self.stream.drained().await?;
-        self.meter.written(&self.stream.headway()?, Instant::now());
-        while let Some(pause) = self.meter.wait(&self.stream.headway()?, Instant::now()) {
-            Timer::after(pause).await;
-        }
-        self.aim.passed(Passage {
-            at: Instant::now(),
-            bytes: self.written,
-            held: self.meter.time_for(self.written),
-        });
-        Ok(())
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Acknowledged + Unpin> AsyncWrite for Metered<S> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(context, &[io::IoSlice::new(bytes)])
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.begin()?;
-        let result = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
-        if let Poll::Ready(Ok(len)) = result {
-            self.written += len;
-        }
-        result
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A whole part goes out at once, and so does what opens the body.
-        self.is_within_part = false;
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_close(context)
     }
 }
 

@@ -44,6 +44,7 @@ mod ioctl;
 mod machine;
 mod memory;
 mod meter;
+mod metered;
 mod negotiation;
 mod nodes;
 mod notice;

@@ -29,7 +29,7 @@ use smol::{
 };
 use tracing::{debug, info};
 
-use super::{aim::Aim, controls::Controls, memory, meter::Metered, probe, status::Status};
+use super::{aim::Aim, controls::Controls, memory, metered::Metered, probe, status::Status};
 use crate::time::{moment::Moment, relay_word::RelayWord};
 
 /// How long a client may take for a request's head, and be silent between
