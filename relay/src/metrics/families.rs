@@ -62,7 +62,7 @@ fn relay(text: &mut Exposition, site: &Site) {
     let mut refused = text.family(
         "pinhole_relay_refused_total",
         Kind::Counter,
-        "Clients that were turned away, by the limit that they reached.",
+        "Clients that were turned away, and cameras, by the limit that they reached.",
     );
     for limit in Limit::ALL {
         let count = site.counters.refused(limit).get();

@@ -23,6 +23,7 @@ mod idling;
 mod limiting;
 mod managing;
 mod monitoring;
+mod packaging;
 mod pages;
 mod process;
 mod program;
