@@ -6,13 +6,12 @@ use std::{
     convert::Infallible,
     io::{self, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
-    os::fd::AsFd as _,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use pinhole_link::tunnel::tcp_headway;
 use socket2::SockRef;
 
 use crate::{
@@ -23,8 +22,13 @@ use crate::{
 /// What the camera says once it serves, in front of its address.
 pub(crate) const LISTENING: &str = "listening on ";
 
-/// What may be unsent when the next picture is chosen, as a pinhole box has it.
+/// What may be unsent, and what may be on its way when the next picture is
+/// chosen, as a pinhole box has it where the round trip is short.
 const BOX_UNSENT: u32 = 16 << 10;
+const BOX_ON_ITS_WAY: usize = 4 << 10;
+
+/// How often that is looked at.
+const BOX_PAUSE: Duration = Duration::from_millis(1);
 
 /// How long a client may take to ask.
 const REQUEST_TIME: Duration = Duration::from_secs(5);
@@ -53,7 +57,7 @@ pub(crate) struct Options {
     /// Bytes of a picture
     #[arg(long, default_value_t = 60_000)]
     pub(crate) frame_bytes: usize,
-    /// Choose the next picture only when the last has left but for 16 KiB, as a
+    /// Choose the next picture only when the last has arrived but for 4 KiB, as a
     /// pinhole box does; otherwise the system's buffers fill, as with ustreamer
     #[arg(long)]
     pub(crate) as_box: bool,
@@ -160,9 +164,8 @@ fn serve(mut stream: TcpStream, newest: &Newest, as_box: bool) -> io::Result<Inf
         let (sequence, part) = newest.after(seen);
         seen = sequence;
         stream.write_all(&part)?;
-        if as_box {
-            let writable = PollFd::new(stream.as_fd(), PollFlags::POLLOUT);
-            poll(&mut [writable], PollTimeout::NONE)?;
+        while as_box && tcp_headway(&stream)?.unacknowledged > BOX_ON_ITS_WAY {
+            thread::sleep(BOX_PAUSE);
         }
     }
 }

@@ -12,7 +12,10 @@ use std::{
 };
 
 use pinhole_link::tunnel::{Choice, Tunnel};
-use smol::{Async, Executor, Timer, future::FutureExt as _};
+use smol::{
+    Async, Executor, Timer,
+    future::{self, FutureExt as _},
+};
 use tracing::{info, warn};
 
 use crate::{
@@ -265,7 +268,7 @@ impl Relay {
     pub fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
         let lanes = Arc::<Lanes>::default();
         let threads = lanes.start(&self.executor).map_err(StartError::Thread)?;
-        smol::block_on(self.serve(lanes, stop));
+        future::block_on(self.serve(lanes, stop));
         threads.stop();
         info!("stopped");
         Ok(())

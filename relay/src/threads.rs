@@ -14,6 +14,7 @@ use std::{
 use smol::{
     Executor,
     channel::{Receiver, Sender},
+    future,
 };
 use tracing::warn;
 
@@ -68,7 +69,7 @@ impl Lanes {
             let (lane, shared) = (Arc::clone(lane), Arc::clone(shared));
             let ended = ended.clone();
             let thread = thread::Builder::new().name(format!("relay-{number}"));
-            thread.spawn(move || smol::block_on(lane.run(shared.run(closed(ended)))))
+            thread.spawn(move || future::block_on(lane.run(shared.run(closed(ended)))))
         });
         Ok(Threads {
             running,

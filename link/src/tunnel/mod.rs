@@ -40,6 +40,7 @@ use tracing::{info, warn};
 use crate::{PrivateKey, PublicKey, multipart::Drain};
 
 pub use headway::{Acknowledged, Headway};
+pub use tcp_info::headway as tcp_headway;
 
 /// How many bytes of what was written may still wait on this machine for
 /// [`Stream::drained`] to resolve.

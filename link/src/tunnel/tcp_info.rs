@@ -35,7 +35,7 @@ mod offset {
 /// # Errors
 /// When the kernel does not tell, and when the connection has ended: what was
 /// unacknowledged then would stay so for ever.
-pub(super) fn headway(socket: impl AsFd) -> io::Result<Headway> {
+pub fn headway(socket: impl AsFd) -> io::Result<Headway> {
     let info = info(socket.as_fd())?;
     if info.0[offset::STATE] == CLOSED {
         return Err(io::ErrorKind::ConnectionReset.into());

@@ -5,7 +5,7 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use smol::{
@@ -25,6 +25,9 @@ pub(super) struct IdleTimeout<'count, S> {
     inner: S,
     limit: Duration,
     timer: Timer,
+    /// When something came last. Setting the timer anew each time would cost
+    /// more than the reads do.
+    heard: Instant,
     /// Reads since one had to wait.
     ready: u32,
     received: &'count Counter,
@@ -37,6 +40,7 @@ impl<'count, S> IdleTimeout<'count, S> {
             inner,
             limit,
             timer: Timer::after(limit),
+            heard: Instant::now(),
             ready: 0,
             received,
         }
@@ -57,15 +61,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeout<'_, S> {
         }
         if let Poll::Ready(read) = Pin::new(&mut this.inner).poll_read(context, buffer) {
             this.ready += 1;
-            this.timer.set_after(this.limit);
+            this.heard = Instant::now();
             if let Ok(len) = read {
                 this.received.add(len as u64);
             }
             return Poll::Ready(read);
         }
         this.ready = 0;
-        let timed_out = Pin::new(&mut this.timer).poll(context);
-        timed_out.map(|_| Err(io::ErrorKind::TimedOut.into()))
+        while Pin::new(&mut this.timer).poll(context).is_ready() {
+            let due = this.heard + this.limit;
+            if due <= Instant::now() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            this.timer.set_at(due);
+        }
+        Poll::Pending
     }
 }
 

@@ -154,7 +154,7 @@ impl<'camera> View<'camera> {
                 Timer::at(due).await;
             }
             let update = frames.next().await;
-            if interval.is_none() {
+            if interval.is_none() && update.missed > 0 {
                 let counters = self.camera.counters();
                 counters.skipped_frames.add(update.missed);
             }

@@ -130,7 +130,8 @@ impl Viewer {
             false => self.places.for_request(client.address).map(Some),
         };
         let answer = match place {
-            Ok(_) => routes::answer(&self.site, &request, client.address).await,
+            // It is large, and would be part of every viewer.
+            Ok(_) => Box::pin(routes::answer(&self.site, &request, client.address)).await,
             Err(ref no_place) => {
                 self.trouble.no_place(no_place);
                 Answer::Finite(routes::too_many_requests(no_place))
