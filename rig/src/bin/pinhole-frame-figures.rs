@@ -19,7 +19,7 @@ use std::{
 
 use clap::{Parser, ValueEnum};
 use pinhole_rig::{
-    comparison::{Ages, Guest, GuestOptions, Server, Uplink},
+    comparison::{Ages, Guest, GuestOptions, Needs, Processors, Server, Uplink},
     figures, process,
     uvc::Size,
 };
@@ -45,6 +45,9 @@ const NARROW: [u64; 2] = [2, 10];
 /// Longer than the relay goes on pulling for nobody, so that what is measured
 /// next begins with a stream of its own.
 const LINGER: Duration = Duration::from_secs(12);
+
+/// How long a server serves before its memory is looked at.
+const SETTLED: Duration = Duration::from_secs(10);
 
 /// The box's frames beside ustreamer's.
 #[derive(Parser)]
@@ -124,7 +127,7 @@ fn free(arguments: &Arguments) -> Result<Vec<String>, Box<dyn Error>> {
     let mut table = AGES_HEAD.map(str::to_owned).to_vec();
     for server in Server::ALL {
         print(&format!("Watching {} with a free uplink", server.name()));
-        let guest = Guest::start(&arguments.options(SIZES[0], false), server, None)?;
+        let guest = Guest::start(&arguments.options(SIZES[0], Processors::Four), server, None)?;
         let ages = arguments.ages(&guest)?;
         table.push(row("free", server, &ages));
     }
@@ -139,7 +142,7 @@ fn narrow(arguments: &Arguments) -> Result<Vec<String>, Box<dyn Error>> {
     for server in Server::ALL {
         print(&format!("Booting {} behind an uplink", server.name()));
         let uplink = Uplink::new().map_err(uplink_error)?;
-        let options = arguments.options(SIZES[0], false);
+        let options = arguments.options(SIZES[0], Processors::Four);
         let guest = Guest::start(&options, server, Some(&uplink))?;
         let rate = match own_rate {
             Some(rate) => rate,
@@ -167,7 +170,8 @@ fn narrow(arguments: &Arguments) -> Result<Vec<String>, Box<dyn Error>> {
     Ok(table)
 }
 
-/// What the camera process needs, its time counted in instructions.
+/// What the camera process needs: processor time by counted instructions, and
+/// memory with as many processors as most boxes have.
 fn needs(arguments: &Arguments) -> Result<Vec<String>, Box<dyn Error>> {
     let mut table = vec![
         "| size | | processor time a picture | pictures | resident | its own |".to_owned(),
@@ -176,16 +180,17 @@ fn needs(arguments: &Arguments) -> Result<Vec<String>, Box<dyn Error>> {
     for size in SIZES {
         for server in Server::ALL {
             print(&format!("Counting for {} at {size}", server.name()));
-            let guest = Guest::start(&arguments.options(size, true), server, None)?;
-            let needs = guest.needs(Duration::from_secs(arguments.seconds))?;
+            let seconds = Duration::from_secs(arguments.seconds);
+            let time = arguments.needs(size, Processors::Counted, server, seconds)?;
+            let memory = arguments.needs(size, Processors::Four, server, SETTLED)?;
             let megabytes = |bytes: u64| format!("{:.2} MB", bytes as f64 / 1e6);
             table.push(format!(
                 "| {size} | {} | {:.3} ms | {} | {} | {} |",
                 server.name(),
-                needs.per_picture.as_secs_f64() * 1e3,
-                needs.pictures,
-                megabytes(needs.resident),
-                megabytes(needs.own),
+                time.per_picture.as_secs_f64() * 1e3,
+                time.pictures,
+                megabytes(memory.resident),
+                megabytes(memory.own),
             ));
         }
     }
@@ -197,7 +202,7 @@ impl Arguments {
         self.parts.contains(&part)
     }
 
-    fn options(&self, size: Size, icount: bool) -> GuestOptions {
+    fn options(&self, size: Size, processors: Processors) -> GuestOptions {
         GuestOptions {
             card: self.guest.clone(),
             kernel: self.kernel.clone(),
@@ -205,8 +210,19 @@ impl Arguments {
             directory: self.directory.clone(),
             size,
             rate: RATE,
-            icount,
+            processors,
         }
+    }
+
+    fn needs(
+        &self,
+        size: Size,
+        processors: Processors,
+        server: Server,
+        duration: Duration,
+    ) -> Result<Needs, Box<dyn Error>> {
+        let guest = Guest::start(&self.options(size, processors), server, None)?;
+        Ok(guest.needs(duration)?)
     }
 
     fn ages(&self, guest: &Guest) -> Result<Ages, Box<dyn Error>> {

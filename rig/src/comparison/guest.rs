@@ -64,8 +64,17 @@ pub struct GuestOptions {
     pub size: Size,
     /// The same, in pictures a second.
     pub rate: u32,
-    /// Whether guest time goes by the instructions that are run.
-    pub icount: bool,
+    /// Its processors.
+    pub processors: Processors,
+}
+
+/// What a guest's programs run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Processors {
+    /// As many as most boxes have: ustreamer takes buffers and threads by them.
+    Four,
+    /// One, whose time goes by the instructions that it runs.
+    Counted,
 }
 
 /// A guest that runs, and its relay.
@@ -117,7 +126,8 @@ impl Guest {
         let (forward, enrolment) = enrol(server, &settings, here, seen_as)?;
         let relay = Relay::start(&settings)?;
         let machine = MachineOptions {
-            icount: options.icount,
+            cpus: 4,
+            icount: options.processors == Processors::Counted,
             namespace: uplink.map(|uplink| uplink.machine().to_owned()),
             ..MachineOptions::virt(Boot::Kernel {
                 image: options.kernel.clone(),

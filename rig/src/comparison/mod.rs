@@ -20,7 +20,7 @@ use std::{
 
 pub use ages::{Ages, Arrivals};
 pub use forward::ForwardError;
-pub use guest::{Guest, GuestOptions, Server};
+pub use guest::{Guest, GuestOptions, Processors, Server};
 pub use uplink::Uplink;
 use usage::Usage;
 
