@@ -182,6 +182,15 @@ pub fn read_comment(jpeg: &[u8]) -> Result<Stamp, ReadError> {
         .ok_or(ReadError::NoComment)
 }
 
+/// Reads the stamp in a JPEG's comment; one that was encoded anew has it in its
+/// pixels alone.
+///
+/// # Errors
+/// When it has none in either place.
+pub fn read_any(jpeg: &[u8]) -> Result<Stamp, ReadError> {
+    read_comment(jpeg).or_else(|_| read(jpeg))
+}
+
 fn parse_comment(comment: &str) -> Option<Stamp> {
     let fields = comment.strip_prefix(COMMENT_PREFIX)?;
     let (sequence, time) = fields.strip_prefix(" sequence=")?.split_once(" time=")?;

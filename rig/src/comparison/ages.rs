@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::ComparisonError;
 use crate::{
-    stamp::{self, ReadError, Stamp},
+    stamp::{self, ReadError},
     viewer::{Part, Stream},
 };
 
@@ -35,10 +35,11 @@ pub struct Ages {
 }
 
 impl Arrivals {
-    /// Watches for `duration`.
+    /// Watches for `duration`. What has no stamp is left out: ustreamer draws a
+    /// picture of its own where the webcam gave none.
     ///
     /// # Errors
-    /// When the stream ends, or a picture has no stamp.
+    /// When the stream ends.
     pub(super) fn watch(stream: &mut Stream, duration: Duration) -> Result<Self, ComparisonError> {
         let end = Instant::now() + duration;
         let mut parts = Vec::new();
@@ -46,8 +47,7 @@ impl Arrivals {
             parts.push(stream.next_picture()?);
         }
         // Not meanwhile: reading pixels takes longer than some pictures do.
-        let arrivals = parts.iter().map(Arrival::new);
-        Ok(Self(arrivals.collect::<Result<_, _>>()?))
+        Ok(Self(parts.iter().flat_map(Arrival::new).collect()))
     }
 
     /// How many came behind `start`, and not behind `end`.
@@ -77,18 +77,13 @@ impl Arrivals {
 
 impl Arrival {
     fn new(part: &Part) -> Result<Self, ReadError> {
-        let taken = stamp_of(&part.jpeg)?.time();
+        let taken = stamp::read_any(&part.jpeg)?.time();
         Ok(Self {
             received: part.received,
             age: part.received.duration_since(taken).unwrap_or_default(),
             bytes: part.jpeg.len(),
         })
     }
-}
-
-/// By its comment; one that was encoded anew has it in its pixels alone.
-fn stamp_of(jpeg: &[u8]) -> Result<Stamp, ReadError> {
-    stamp::read_comment(jpeg).or_else(|_| stamp::read(jpeg))
 }
 
 /// The age that `percent` of those that `count` did not exceed (nearest rank).

@@ -17,6 +17,7 @@ use crate::{
     qemu::{Boot, HOST_ADDRESS, Machine, MachineOptions},
     relay::{Relay, RelaySettings},
     scene::{SceneError, free_tcp_port, free_udp_port},
+    stamp,
     uvc::Size,
     viewer::{Stream, Viewer, ViewerError},
     webcam::{Webcam, WebcamOptions},
@@ -174,7 +175,8 @@ impl Guest {
 
     fn live_stream(&self, longest: Duration) -> Result<Stream, ViewerError> {
         let mut stream = self.viewer.watch(CAMERA, longest)?;
-        stream.next_picture()?;
+        // ustreamer draws a picture of its own while there is none.
+        while stamp::read_any(&stream.next_picture()?.jpeg).is_err() {}
         Ok(stream)
     }
 

@@ -29,7 +29,6 @@ use crate::{
     qemu::MachineError,
     relay::RelayError,
     scene::SceneError,
-    stamp::ReadError,
     viewer::ViewerError,
 };
 
@@ -64,9 +63,6 @@ pub enum ComparisonError {
     /// The tunnel to a server that is no box.
     #[error(transparent)]
     Forward(#[from] ForwardError),
-    /// A picture that is not the webcam's.
-    #[error("a picture without its webcam's stamp: {0}")]
-    Stamp(#[from] ReadError),
     /// A port, a file or the webcam.
     #[error(transparent)]
     Scene(#[from] SceneError),
