@@ -23,10 +23,6 @@ const ALWAYS: usize = 4096;
 /// rest is for round trips that differ.
 const SPARE: f64 = 1.5;
 
-/// How many seconds' worth may be on its way besides: the age of that is no
-/// matter, and on a quick uplink nothing is waited for.
-const HARMLESS: f64 = 0.01;
-
 /// A measurement takes at least this, unless all was acknowledged before.
 const LEAST_TIME: Duration = Duration::from_millis(20);
 
@@ -109,7 +105,7 @@ impl Meter {
             return (unacknowledged > ALWAYS).then_some(PAUSES.0);
         };
         let round_trip = headway.round_trip.unwrap_or_default().as_secs_f64();
-        let allowed = ALWAYS as f64 + carries * (SPARE * round_trip + HARMLESS);
+        let allowed = ALWAYS as f64 + SPARE * carries * round_trip;
         let too_many = unacknowledged as f64 - allowed;
         if too_many <= 0.0 {
             return None;
