@@ -21,9 +21,8 @@ use v4l::{
     buffer::Type,
     capability::Flags,
     v4l_sys::{
-        v4l2_capability, v4l2_fmtdesc, v4l2_format, v4l2_fract, v4l2_frmivalenum,
-        v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE, v4l2_frmsizeenum,
-        v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE, v4l2_pix_format, v4l2_streamparm,
+        v4l2_capability, v4l2_fmtdesc, v4l2_format, v4l2_fract, v4l2_frmivalenum, v4l2_frmsizeenum,
+        v4l2_pix_format, v4l2_streamparm,
     },
 };
 
@@ -33,6 +32,7 @@ use super::{
     negotiation::{Choice, Interval, IntervalOffer, Offer, Steps},
     pixels::{Layout, Matrix, Packing, Range},
     status::Format,
+    unions::{interval, pix, sizes, time_per_frame, ycbcr_encoding},
 };
 use crate::paths;
 
@@ -318,47 +318,6 @@ pub(super) fn text(bytes: &[u8]) -> String {
     shown.collect::<String>().trim().to_owned()
 }
 
-#[allow(unsafe_code)]
-fn sizes(listed: &v4l2_frmsizeenum) -> (Steps, Steps) {
-    // SAFETY: both members of the union are of plain integers, valid whatever
-    // the driver has written.
-    let (discrete, range) = unsafe {
-        let union = &listed.__bindgen_anon_1;
-        (union.discrete, union.stepwise)
-    };
-    if listed.type_ == v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE {
-        return (Steps::only(discrete.width), Steps::only(discrete.height));
-    }
-    (
-        Steps {
-            min: range.min_width,
-            max: range.max_width,
-            step: range.step_width,
-        },
-        Steps {
-            min: range.min_height,
-            max: range.max_height,
-            step: range.step_height,
-        },
-    )
-}
-
-#[allow(unsafe_code)]
-fn interval(listed: &v4l2_frmivalenum) -> IntervalOffer {
-    // SAFETY: as in `sizes`.
-    let (discrete, range) = unsafe {
-        let union = &listed.__bindgen_anon_1;
-        (union.discrete, union.stepwise)
-    };
-    if listed.type_ == v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE {
-        return IntervalOffer::Discrete(discrete.into());
-    }
-    IntervalOffer::Range {
-        shortest: range.min.into(),
-        longest: range.max.into(),
-    }
-}
-
 /// What a driver's samples mean. Where it does not say, what V4L2 takes for
 /// granted: full range for JPEG's own colour space and for red, green and blue,
 /// else limited range; BT.709 for its colour space, else BT.601
@@ -381,33 +340,6 @@ fn colorimetry(format: &v4l2_pix_format) -> (Range, Matrix) {
         _ => Matrix::Bt601,
     };
     (range, matrix)
-}
-
-#[allow(unsafe_code)]
-fn ycbcr_encoding(format: &v4l2_pix_format) -> u32 {
-    // SAFETY: both members of the union are the same plain integer.
-    unsafe { format.__bindgen_anon_1.ycbcr_enc }
-}
-
-#[allow(unsafe_code)]
-fn pix(format: &v4l2_format) -> v4l2_pix_format {
-    // SAFETY: as in `sizes`.
-    unsafe { format.fmt.pix }
-}
-
-#[allow(unsafe_code)]
-fn time_per_frame(parameters: &v4l2_streamparm) -> Interval {
-    // SAFETY: as in `sizes`.
-    unsafe { parameters.parm.capture.timeperframe }.into()
-}
-
-impl From<v4l2_fract> for Interval {
-    fn from(fraction: v4l2_fract) -> Self {
-        Self {
-            numerator: fraction.numerator,
-            denominator: fraction.denominator,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -61,6 +61,7 @@ mod serve;
 mod simd;
 mod source;
 mod status;
+mod unions;
 mod uplink;
 mod v4l_stream;
 mod webcam;
