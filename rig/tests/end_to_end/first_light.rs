@@ -69,17 +69,26 @@ fn a_webcam_of_any_kind_brings_pictures_or_a_reason() {
         checks::unusable_webcam_is_named(&mut scene).unwrap()
     );
 
-    let raw = WebcamOptions {
-        formats: Formats::new(Format::Yuyv, []),
-        ..WebcamOptions::default()
-    };
-    exchange_webcam(&mut scene, raw, "camera: first frame: YUYV 320x240");
-    let figures = checks::frames_arrive_untouched(&scene, Duration::from_secs(5)).unwrap();
-    println!("YUYV: {figures}");
-    assert_eq!(figures.size.to_string(), "320x240");
-    println!("YUYV: {}", checks::ffmpeg_reads_frames(&scene).unwrap());
-    // A page shows what a stamp does not: colours that were mixed up.
-    println!("YUYV: {}", checks::page_shows_picture(&scene).unwrap());
+    for (format, name) in [
+        (Format::Yuyv, "YUYV"),
+        (Format::Nv12, "NV12"),
+        (Format::Yu12, "YUV420"),
+        (Format::Grey, "GREY"),
+        (Format::Bgr3, "BGR24"),
+    ] {
+        let raw = WebcamOptions {
+            formats: Formats::new(format, []),
+            ..WebcamOptions::default()
+        };
+        let wanted = format!("camera: first frame: {name} 320x240");
+        exchange_webcam(&mut scene, raw, &wanted);
+        let figures = checks::frames_arrive_untouched(&scene, Duration::from_secs(3)).unwrap();
+        println!("{name}: {figures}");
+        assert_eq!(figures.size.to_string(), "320x240");
+        // A page shows what a stamp does not: colours that were mixed up.
+        println!("{name}: {}", checks::page_shows_picture(&scene).unwrap());
+    }
+    println!("BGR24: {}", checks::ffmpeg_reads_frames(&scene).unwrap());
 
     let without_tables = WebcamOptions {
         huffman_tables: false,
