@@ -58,6 +58,8 @@ struct Bench<Order> {
     waiting: Option<Job<Order>>,
     /// Planes whose picture is done, for others to come.
     spare: Vec<Planes>,
+    /// How many of them are kept.
+    most_spare: usize,
     is_over: bool,
 }
 
@@ -71,6 +73,8 @@ impl<Order: Send + 'static> Encoders<Order> {
         let bench = Bench {
             waiting: None,
             spare: Vec::new(),
+            // One for each thread, and one for what waits.
+            most_spare: most + 1,
             is_over: false,
         };
         Self {
@@ -98,7 +102,7 @@ impl<Order: Send + 'static> Encoders<Order> {
         let passed_over = bench.waiting.replace(job);
         let is_slow = passed_over.is_some();
         if let Some(Raw::Planes(planes)) = passed_over.map(|job| job.picture) {
-            bench.spare.push(planes);
+            bench.keep(planes);
         }
         drop(bench);
         self.shared.changed.notify_one();
@@ -123,7 +127,7 @@ impl<Order> Shared<Order> {
         while let Some(job) = self.next() {
             let jpeg = tools.make(&job.picture, job.scale, job.quality);
             if let Raw::Planes(planes) = job.picture {
-                self.lock().spare.push(planes);
+                self.lock().keep(planes);
             }
             (self.take)(job.order, jpeg);
         }
@@ -140,6 +144,16 @@ impl<Order> Shared<Order> {
     /// No holder of this lock can leave the content half-written.
     fn lock(&self) -> MutexGuard<'_, Bench<Order>> {
         self.bench.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<Order> Bench<Order> {
+    /// Keeps planes for others to come, unless there are enough: who draws its
+    /// pictures in planes of its own takes none of these.
+    fn keep(&mut self, planes: Planes) {
+        if self.spare.len() < self.most_spare {
+            self.spare.push(planes);
+        }
     }
 }
 
@@ -256,6 +270,17 @@ mod tests {
         made.recv_timeout(PATIENCE).unwrap().1.unwrap();
         assert_eq!(encoders.planes().y.as_ptr(), memory);
         assert!(encoders.planes().y.is_empty());
+    }
+
+    #[test]
+    fn planes_that_nobody_takes_are_not_kept_without_end() {
+        let (mut encoders, made) = encoders(2);
+        for order in 0..20 {
+            let picture = Raw::Planes(Planes::new(16, 16));
+            encoders.encode(job(order, picture, Scale::Full)).unwrap();
+            made.recv_timeout(PATIENCE).unwrap().1.unwrap();
+        }
+        assert!(encoders.shared.lock().spare.len() <= 3);
     }
 
     #[test]
