@@ -300,7 +300,9 @@ pub async fn until_void(pass: &Pass, camera: &Camera) {
         let clock = async {
             match pass.expiry() {
                 Some(expiry) => {
-                    let left = expiry.left().unwrap_or_default();
+                    // One that is over may still be upheld, where the camera
+                    // is open to everybody.
+                    let left = expiry.left().unwrap_or(CLOCK_INTERVAL);
                     Timer::after(left.min(CLOCK_INTERVAL)).await;
                 }
                 None => std::future::pending().await,
@@ -314,5 +316,36 @@ pub async fn until_void(pass: &Pass, camera: &Camera) {
         {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, thread};
+
+    use super::*;
+    use crate::registry::{CameraEntry, Source};
+
+    #[test]
+    fn who_stays_when_the_time_of_a_pass_is_over_keeps_nobody_waiting() {
+        let source = Source::Url("http://192.0.2.1/".parse().unwrap());
+        let (_removal, removed) = smol::channel::bounded(1);
+        let camera = Camera::new("porch".parse().unwrap(), CameraEntry { source }, removed);
+        let key = LinkKey::draw().unwrap();
+        let token = key.sign(Scope::Owner(camera.name()), Expiry::after(Duration::ZERO));
+        camera.rule().publish(Arc::new(Rule {
+            mode: Mode::Public,
+            link_key: Some(key.clone()),
+            ..Rule::default()
+        }));
+        let pass = Pass::Owner(LinkPass { token, key });
+        let (told, looked) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            let look = smol::future::poll_once(until_void(&pass, &camera));
+            told.send(smol::block_on(look))
+        });
+        // A wait that gives way is polled within microseconds.
+        let looked = looked.recv_timeout(Duration::from_secs(20));
+        assert_eq!(looked, Ok(None));
     }
 }
