@@ -148,7 +148,11 @@ async fn route(site: &Site, request: &Request, from: IpAddr) -> Answer {
         ("snapshot.jpg", _) | ("", "snapshot") => snapshot(&camera, site, request).await,
         ("", _) => {
             let token = admission::page_token(&name, &rule, &pass);
-            let page = pages::camera(&camera, token.as_ref(), pass.owner_token());
+            // Another site's script that may read this, and says so, may watch
+            // and no more.
+            let is_for_a_page = request.field("Origin").is_none();
+            let owner = pass.owner_token().filter(|_| is_for_a_page);
+            let page = pages::camera(&camera, token.as_ref(), owner);
             let page = html(StatusCode::Ok, page);
             admission::remembering(page, &pass, Some(&name))
         }

@@ -209,6 +209,37 @@ fn everybody_watches_a_public_camera_and_its_owner_sets_it() {
 }
 
 #[test]
+fn a_site_that_may_read_pages_does_not_get_the_owners_token() {
+    let mut place = Place::new();
+    place.relay.stop();
+    let config = place.state.beside("relay.toml");
+    std::fs::write(&config, "allowed_origins = [\"https://site.example\"]\n").unwrap();
+    place.relay = RunningRelay::start_with(
+        &place.state,
+        place.udp_port,
+        &[
+            "--self-signed",
+            "--listen",
+            "127.0.0.1:0",
+            "--config",
+            config.to_str().unwrap(),
+        ],
+    );
+    place.viewers = place.relay.ready();
+    let cookie = format!("Cookie: __Secure-pinhole={}", place.owner);
+    let page =
+        |fields: &[&str]| place.get("/porch", &[&["--header", &cookie][..], fields].concat());
+    assert!(page(&[]).contains(&place.owner));
+    let read = page(&["--header", "Origin: https://site.example"]);
+    assert!(read.contains("access-control-allow-origin: https://site.example"));
+    let (_, body) = read.split_once("\r\n\r\n").unwrap();
+    assert!(
+        body.contains("porch") && !body.contains(&place.owner),
+        "{body}"
+    );
+}
+
+#[test]
 fn another_sites_page_changes_nothing() {
     let place = Place::new();
     let own = format!("https://localhost:{}", place.viewers);
