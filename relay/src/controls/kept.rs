@@ -2,7 +2,7 @@
 //! box.
 //!
 //! A box keeps it only for as long as it runs. The file may be deleted, which
-//! forgets it; a damaged one counts as none.
+//! forgets it; a damaged one counts as none, and is told.
 
 use std::{
     collections::BTreeMap,
@@ -29,26 +29,28 @@ const HEADER: &str = "\
 /// Values by the names of controls.
 pub(crate) type Values = BTreeMap<String, i64>;
 
-/// The file with what is kept.
+type Cameras = BTreeMap<CameraName, Values>;
+
+/// What is kept, and the file that has it.
 #[derive(Debug)]
 pub(crate) struct KeptControls {
-    state: StateDirectory,
-    cameras: Mutex<BTreeMap<CameraName, Values>>,
+    cameras: Mutex<Cameras>,
+    /// Held by whoever changes something, until that is in the file too. The
+    /// disk may be slow, and somebody else may have the right to write there;
+    /// whoever reads `cameras` waits for neither.
+    file: Mutex<StateDirectory>,
 }
 
 impl KeptControls {
     /// What the file in `state` says.
     pub(crate) fn open(state: &StateDirectory) -> Self {
-        let text = state.read(CONTROLS_FILE).ok().flatten();
-        let cameras: Option<BTreeMap<CameraName, Values>> =
-            text.and_then(|text| toml::from_str(&text).ok());
-        let mut cameras = cameras.unwrap_or_default();
-        for values in cameras.values_mut() {
-            values.retain(|name, _| is_name(name));
-        }
+        let cameras = read(state).unwrap_or_else(|why| {
+            warn!("what owners changed on their cameras is forgotten: {why}");
+            Cameras::new()
+        });
         Self {
-            state: state.clone(),
             cameras: Mutex::new(cameras),
+            file: Mutex::new(state.clone()),
         }
     }
 
@@ -83,39 +85,62 @@ impl KeptControls {
 
     /// Changes what is kept, in memory and, if that makes a difference, in the
     /// file.
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<CameraName, Values>)) {
+    fn change(&self, change: impl FnOnce(&mut Cameras)) {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cameras = self.lock();
         let before = cameras.clone();
         change(&mut cameras);
-        if *cameras != before
-            && let Err(error) = self.write(&cameras)
+        let after = cameras.clone();
+        drop(cameras);
+        if after != before
+            && let Err(error) = write(&file, &after)
         {
-            warn!("what was changed on a camera will be lost when its box restarts: {error}");
+            warn!("what was changed on a camera will be lost when the relay restarts: {error}");
         }
-    }
-
-    fn write(&self, cameras: &BTreeMap<CameraName, Values>) -> Result<(), StateError> {
-        let mut text = HEADER.to_owned();
-        for (camera, values) in cameras {
-            // Both names are of an alphabet that TOML takes as it is.
-            text += &format!("[{camera}]\n");
-            for (name, value) in values {
-                text += &format!("{name} = {value}\n");
-            }
-        }
-        let lock = self.state.lock()?;
-        self.state.replace(&lock, CONTROLS_FILE, 0o600, &text)
     }
 
     /// Nothing under this lock can leave it half-written, so a holder that
     /// panicked does not spoil it.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<CameraName, Values>> {
+    fn lock(&self) -> MutexGuard<'_, Cameras> {
         self.cameras.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// What the file says, or in one line why it says nothing.
+fn read(state: &StateDirectory) -> Result<Cameras, String> {
+    let text = state.read(CONTROLS_FILE);
+    let text = text.map_err(|error| error.to_string())?.unwrap_or_default();
+    let mut cameras: Cameras = toml::from_str(&text).map_err(|error| {
+        let why = error.message().replace('\n', ", ");
+        format!("{} is damaged: {why}", state.join(CONTROLS_FILE).display())
+    })?;
+    for values in cameras.values_mut() {
+        values.retain(|name, _| is_name(name));
+    }
+    Ok(cameras)
+}
+
+fn write(state: &StateDirectory, cameras: &Cameras) -> Result<(), StateError> {
+    let mut text = HEADER.to_owned();
+    for (camera, values) in cameras {
+        // Both names are of an alphabet that TOML takes as it is.
+        text += &format!("[{camera}]\n");
+        for (name, value) in values {
+            text += &format!("{name} = {value}\n");
+        }
+    }
+    let lock = state.lock()?;
+    state.replace(&lock, CONTROLS_FILE, 0o600, &text)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::{Arc, mpsc},
+        thread,
+        time::Duration,
+    };
+
     use super::*;
 
     fn values(pairs: &[(&str, i64)]) -> Values {
@@ -149,14 +174,36 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let state = StateDirectory::new(directory.path());
         let porch = "porch".parse().unwrap();
-        for text in [
-            "x",
-            "porch = 5",
-            "[porch]\nbrightness = \"x\"",
-            "[porch]\n\"a b\" = 1",
-        ] {
+        for text in ["x", "porch = 5", "[porch]\nbrightness = \"x\""] {
             std::fs::write(state.join(CONTROLS_FILE), text).unwrap();
+            let why = read(&state).unwrap_err();
+            assert!(why.contains(CONTROLS_FILE) && !why.contains('\n'), "{why}");
             assert!(KeptControls::open(&state).of(&porch).is_empty(), "{text}");
         }
+        std::fs::write(state.join(CONTROLS_FILE), "[porch]\n\"a b\" = 1").unwrap();
+        assert!(KeptControls::open(&state).of(&porch).is_empty());
+    }
+
+    #[test]
+    fn who_holds_the_file_holds_up_nobody_who_reads() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(directory.path());
+        let porch: CameraName = "porch".parse().unwrap();
+        let kept = Arc::new(KeptControls::open(&state));
+        let lock = state.lock().unwrap();
+        let (told, read) = mpsc::channel();
+        let (keeper, name) = (Arc::clone(&kept), porch.clone());
+        let keeping = thread::spawn(move || keeper.keep(&name, &values(&[("gain", 7)]), false));
+        let reader = Arc::clone(&kept);
+        thread::spawn(move || {
+            while reader.of(&porch).is_empty() {
+                thread::yield_now();
+            }
+            told.send(())
+        });
+        let read = read.recv_timeout(Duration::from_secs(20));
+        drop(lock);
+        keeping.join().unwrap();
+        assert_eq!(read, Ok(()));
     }
 }

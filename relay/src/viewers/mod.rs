@@ -10,6 +10,7 @@
 //! | `/NAME/box.json` | what its box says of itself |
 //! | `/NAME/link.json?hours=N` | a link to the page for somebody else |
 //! | `/NAME/controls` | what its owner [sees and sets](controls) on the webcam |
+//! | `/NAME/probe` | which webcams its owner could use, as the box tells it |
 //! | `…/stream?page=ID`, `…/status.json?page=ID` | the same, and whether that stream is open |
 //! | `/NAME/?action=stream`, `/NAME/?action=snapshot` | the same, as mjpg-streamer has it |
 //! | `/_cameras/stream`, `/_cameras/stream?cameras=NAME,NAME` | the [pictures of several](wall) over one connection |
