@@ -33,7 +33,7 @@ pub const MAX_REPORT_LEN: usize = 256 << 10;
 pub const MAX_PROBLEMS: usize = 16;
 
 /// Most bytes of one problem's words.
-const MAX_PROBLEM: usize = 1024;
+pub const MAX_PROBLEM: usize = 1024;
 
 /// One thing that can be set on a webcam.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -28,7 +28,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use pinhole_link::controls::{Change, Control, MAX_CONTROLS, MAX_PROBLEMS, Report, Setting};
+use pinhole_link::controls::{
+    Change, Control, MAX_CONTROLS, MAX_PROBLEM, MAX_PROBLEMS, Report, Setting,
+};
 use tracing::{debug, info};
 
 use self::plan::{Outcome, Wish, grant, restore_defaults};
@@ -135,9 +137,7 @@ impl Controls {
         let outcome = granted.unwrap_or_default();
         tell(&outcome);
         for (name, value) in &outcome.set {
-            if changing.changed.len() < MAX_CONTROLS {
-                changing.changed.insert(name.clone(), *value);
-            }
+            changing.keep(name, *value);
         }
         self.describe(outcome, &wishes)
     }
@@ -153,14 +153,12 @@ impl Controls {
     /// Keeps wishes for the webcam that will come.
     fn postpone(&self, wishes: &[Wish<'_>], changing: &mut Changing) -> Report {
         let numbers = wishes.iter().filter_map(|(name, setting)| match setting {
-            Setting::Number(value) => Some(((*name).to_owned(), *value)),
-            Setting::Switch(on) => Some(((*name).to_owned(), (*on).into())),
+            Setting::Number(value) => Some((name, *value)),
+            Setting::Switch(on) => Some((name, (*on).into())),
             Setting::Word(_) => None,
         });
         for (name, value) in numbers {
-            if changing.changed.len() < MAX_CONTROLS {
-                changing.changed.insert(name, value);
-            }
+            changing.keep(name, value);
         }
         self.describe(Outcome::default(), &[])
     }
@@ -212,7 +210,10 @@ impl Controls {
                 .collect::<Vec<Control>>(),
             set: outcome.set,
             problems: problems
-                .map(|(wish, text)| format!("{}: {text}", wishes[wish].0))
+                .map(|(wish, text)| {
+                    let problem = format!("{}: {text}", wishes[wish].0);
+                    problem[..problem.floor_char_boundary(MAX_PROBLEM)].to_owned()
+                })
                 .collect(),
         }
     }
@@ -231,6 +232,15 @@ impl Controls {
     fn changing(&self) -> MutexGuard<'_, Changing> {
         let changing = self.0.changing.lock();
         changing.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Changing {
+    /// Keeps what the owner changed, of as many controls as a webcam can have.
+    fn keep(&mut self, name: &str, value: i64) {
+        if self.changed.len() < MAX_CONTROLS || self.changed.contains_key(name) {
+            self.changed.insert(name.to_owned(), value);
+        }
     }
 }
 
@@ -255,6 +265,8 @@ fn tell(outcome: &Outcome) {
 
 #[cfg(test)]
 mod tests {
+    use pinhole_link::controls::MAX_MENU;
+
     use super::*;
     use crate::camera::{aim::Aim, pattern_panel::PatternPanel, source::Source};
 
@@ -346,6 +358,49 @@ mod tests {
         );
         drop(attending);
         assert_eq!(faults(&status), serde_json::json!([]));
+    }
+
+    /// A webcam with one menu, as long as a menu can be.
+    struct LongMenu;
+
+    impl Panel for LongMenu {
+        fn name(&self) -> String {
+            "Cam".to_owned()
+        }
+
+        fn knobs(&self) -> io::Result<Vec<Knob>> {
+            let names: Vec<_> = (0..MAX_MENU)
+                .map(|it| format!("{it} {:é<25}", ""))
+                .collect();
+            let names = names.iter().map(String::as_str);
+            let entries: Vec<_> = (0..).zip(names).collect();
+            Ok(vec![knob::tests::menu(1, "effect", &entries)])
+        }
+
+        fn set(&self, _: u32, _: i64) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_problem_is_no_longer_than_a_report_takes() {
+        let controls = Controls::new(Vec::new(), status());
+        let _attending = controls.attend(Arc::new(LongMenu));
+        let report = controls.change(&set(&[("effect", word("none"))]));
+        assert!(report.problems[0].starts_with("effect: choose one of \"0 é"));
+        assert!(report.is_sound(), "{report:?}");
+    }
+
+    #[test]
+    fn what_was_kept_can_be_changed_however_much_that_is() {
+        let controls = Controls::new(Vec::new(), status());
+        let names: Vec<_> = (1..MAX_CONTROLS).map(|it| format!("a{it}")).collect();
+        let mut wishes: Vec<_> = names.iter().map(|it| (&**it, Setting::Number(1))).collect();
+        wishes.push(("brightness", Setting::Number(7)));
+        controls.change(&set(&wishes));
+        controls.change(&set(&[("brightness", Setting::Number(8))]));
+        let _attending = controls.attend(Arc::new(PatternPanel::default()));
+        assert_eq!(values(&controls.report()), [8, 0]);
     }
 
     #[test]
