@@ -19,8 +19,8 @@ use super::{
 /// Most names that a message lists.
 const MAX_LISTED: usize = 40;
 
-/// How long granting may take. A webcam that is broken may let each control time
-/// out, and pictures wait for that when it is opened.
+/// How long granting may take, and restoring. A webcam that is broken may let
+/// each control time out, and pictures wait for that when it is opened.
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// `V4L2_EXPOSURE_AUTO` and its kin of `enum v4l2_exposure_auto_type`, those
@@ -92,16 +92,22 @@ pub(super) fn grant(panel: &dyn Panel, wishes: &[Wish<'_>]) -> io::Result<Outcom
     Ok(outcome)
 }
 
-/// Gives every control that can be set the value that the webcam comes with.
+/// Gives every control that can be set the value that the webcam comes with; no
+/// longer than [`PATIENCE`].
 ///
 /// # Errors
 /// When the webcam is gone.
 pub(super) fn restore_defaults(panel: &dyn Panel) -> io::Result<()> {
+    restore_defaults_until(panel, Instant::now() + PATIENCE)
+}
+
+fn restore_defaults_until(panel: &dyn Panel, deadline: Instant) -> io::Result<()> {
     let restore = |which: &dyn Fn(&Knob) -> bool| -> io::Result<()> {
         for knob in panel.knobs()? {
             let control = &knob.control;
             let can_be_set = !control.read_only && !control.inactive;
-            if can_be_set && control.value != control.default && which(&knob) {
+            let is_due = control.value != control.default && which(&knob);
+            if can_be_set && is_due && Instant::now() < deadline {
                 pass_over(panel.set(knob.id, control.default))?;
             }
         }

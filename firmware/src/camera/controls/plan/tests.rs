@@ -227,3 +227,12 @@ fn defaults_come_back_also_where_they_have_no_effect_then() {
         [(BRIGHTNESS, 0), (EXPOSURE_TIME, 3), (AUTO_EXPOSURE, 3)]
     );
 }
+
+#[test]
+fn a_webcam_that_takes_too_long_is_left_as_it_is() {
+    let panel = FakePanel::new();
+    granted(&panel, &[("brightness", Setting::Number(9))]);
+    panel.told();
+    restore_defaults_until(&panel, Instant::now()).unwrap();
+    assert_eq!(panel.told(), []);
+}
