@@ -50,6 +50,7 @@ pub(super) fn interval(listed: &v4l2_frmivalenum) -> IntervalOffer {
         longest: range.max.into(),
     }
 }
+
 /// How the colours of a picture format are encoded, `enum v4l2_ycbcr_encoding`.
 pub(super) fn ycbcr_encoding(format: &v4l2_pix_format) -> u32 {
     // SAFETY: both members of the union are the same plain integer.

@@ -192,6 +192,17 @@ impl Condition {
         }
     }
 
+    /// Whether it says as much as `other` to somebody who reads it later. Whether
+    /// pictures were watched at that moment is of no use then.
+    pub fn says_as_much_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Live(source) | Self::Ready(source), Self::Live(other) | Self::Ready(other)) => {
+                source == other
+            }
+            _ => self == other,
+        }
+    }
+
     /// What is, in one line.
     pub fn text(&self) -> String {
         let text = match self {

@@ -25,6 +25,8 @@
 //! lowest_frames_per_second = 5 # the least that a narrow uplink may make of it
 //! lowest_quality = 40
 //! may_halve_size = true
+//! device = "046d:0825"         # left out: the webcam that was used last
+//! warm = false                 # true: it delivers also while nobody watches
 //!
 //! [camera.controls]            # what the webcam can; see docs/operations.md
 //! brightness = 120

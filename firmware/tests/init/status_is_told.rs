@@ -2,8 +2,14 @@ use pinhole::condition::Condition;
 
 use crate::rehearsal::{ENROLMENT, Rehearsal};
 
+const SOURCE: &str = "MJPG 640x480 at 15 fps from \"Cam\"";
+
 fn live() -> Condition {
-    Condition::Live("MJPG 640x480 at 15 fps from \"Cam\"".into())
+    Condition::Live(SOURCE.into())
+}
+
+fn ready() -> Condition {
+    Condition::Ready(SOURCE.into())
 }
 
 fn tunnel_up() -> Condition {
@@ -99,6 +105,21 @@ fn what_flaps_wears_the_card_out_no_faster_than_every_half_minute() {
     let played = machine.play(200);
     let times: Vec<u64> = played.statuses.iter().map(|(time, _)| *time).collect();
     assert_eq!(times, [11, 41, 71, 101]);
+}
+
+#[test]
+fn viewers_who_come_and_go_do_not_wear_the_card_out() {
+    let mut machine = Rehearsal::machine();
+    for second in (6..300).step_by(6) {
+        let picture = match second % 12 {
+            0 => live(),
+            _ => ready(),
+        };
+        machine = machine.reports(second, "camera", &[picture, tunnel_up()]);
+    }
+    let played = machine.play(400);
+    assert_eq!(played.statuses.len(), 1, "{:?}", played.statuses);
+    assert_eq!(played.lights.last().unwrap(), "6 s: ACT/brightness 255");
 }
 
 #[test]
