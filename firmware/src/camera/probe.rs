@@ -11,7 +11,6 @@ use std::{
     process::ExitCode,
 };
 
-use pinhole_link::controls::{Control, Kind};
 use tracing::error;
 
 use super::{
@@ -100,9 +99,7 @@ fn describe_device(text: &mut String, device: &Device) -> fmt::Result {
         Err(error) => writeln!(text, "  its formats cannot be read: {error}")?,
     }
     match device.knobs() {
-        Ok(knobs) => knobs
-            .iter()
-            .try_for_each(|knob| writeln!(text, "  {}", ControlInWords(&knob.control))),
+        Ok(knobs) => knobs.iter().try_for_each(|knob| writeln!(text, "  {knob}")),
         Err(error) => writeln!(text, "  its controls cannot be read: {error}"),
     }
 }
@@ -143,36 +140,6 @@ impl fmt::Display for OfferAtRates<'_> {
     }
 }
 
-/// `brightness: 128; 0 to 255 in steps of 1, default 128`.
-struct ControlInWords<'control>(&'control Control);
-
-impl fmt::Display for ControlInWords<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let control = self.0;
-        let value = |value: i64| match control.kind {
-            Kind::Number => value.to_string(),
-            Kind::Switch => (value != 0).to_string(),
-            Kind::Menu => {
-                let entry = control.menu.iter().find(|entry| entry.value == value);
-                entry.map_or_else(|| value.to_string(), |entry| format!("{:?}", entry.name))
-            }
-        };
-        write!(formatter, "{}: {}; ", control.name, value(control.value))?;
-        match control.kind {
-            Kind::Number => write!(formatter, "{} to {}", control.minimum, control.maximum)?,
-            Kind::Switch => formatter.write_str("true or false")?,
-            Kind::Menu => {
-                let entries = control.menu.iter().map(|entry| format!("{:?}", entry.name));
-                formatter.write_str(&entries.collect::<Vec<_>>().join(", "))?;
-            }
-        }
-        if control.kind == Kind::Number && control.step > 1 {
-            write!(formatter, " in steps of {}", control.step)?;
-        }
-        write!(formatter, "; {} by default", value(control.default))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use v4l::FourCC;
@@ -205,26 +172,6 @@ mod tests {
         assert_eq!(told(&odd), "MJPG 640x480");
         let many = told(&vec![IntervalOffer::Discrete(rate(30, 1)); 1000]);
         assert_eq!(many.matches("30").count(), MAX_RATES);
-    }
-
-    #[test]
-    fn a_control_is_told_with_what_it_can() {
-        let told = |json: &str| {
-            let control: Control = serde_json::from_str(json).unwrap();
-            ControlInWords(&control).to_string()
-        };
-        let common = r#""label": "", "minimum": 0, "maximum": 6, "default": 1, "value": 4,
-            "inactive": false, "read_only": false"#;
-        let number = format!(r#"{{"name": "gain", "kind": "number", "step": 2, {common}}}"#);
-        assert_eq!(told(&number), "gain: 4; 0 to 6 in steps of 2; 1 by default");
-        let switch = format!(r#"{{"name": "flip", "kind": "switch", "step": 1, {common}}}"#);
-        assert_eq!(told(&switch), "flip: true; true or false; true by default");
-        let menu = format!(
-            r#"{{"name": "mains", "kind": "menu", "step": 1, {common},
-                "menu": [{{"value": 1, "name": "50 Hz"}}, {{"value": 2, "name": "60 Hz"}}]}}"#
-        );
-        let words = "mains: 4; \"50 Hz\", \"60 Hz\"; \"50 Hz\" by default";
-        assert_eq!(told(&menu), words);
     }
 
     #[test]

@@ -142,6 +142,7 @@ impl Knob {
     }
 }
 
+/// `gain is 4, by default 1; choose from 0 to 6`.
 impl fmt::Display for Knob {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Control {
@@ -321,6 +322,12 @@ pub(super) mod tests {
         assert_eq!(
             flip.to_string(),
             "vertical_flip is off, by default off; choose true or false"
+        );
+        let mut mains = menu(1, "power_line_frequency", &[(0, "50 Hz"), (1, "60 Hz")]);
+        mains.control.read_only = true;
+        assert_eq!(
+            mains.to_string(),
+            "power_line_frequency is \"50 Hz\", by default \"50 Hz\"; it can only be read"
         );
     }
 
