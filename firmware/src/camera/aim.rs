@@ -78,6 +78,11 @@ impl Aim {
         self.adaptation().aimed()
     }
 
+    /// Whether it is less than the user asked for.
+    pub(super) fn is_reduced(&self) -> bool {
+        self.adaptation().is_reduced()
+    }
+
     /// A new connection is used from `now` on.
     pub(super) fn connected(&self, now: Instant) {
         self.adaptation().connected(now);

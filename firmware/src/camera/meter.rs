@@ -7,6 +7,9 @@
 //! queues are as good as empty, and yet the uplink does not stand idle while an
 //! acknowledgement travels. On a quick uplink with a long round trip that is
 //! more than a picture, and several are on their way at a time.
+//!
+//! To look after each acknowledgement costs a small box more than to send the
+//! picture. An uplink at ease, which is idle for longer than busy, is left alone.
 
 use std::{
     collections::VecDeque,
@@ -50,6 +53,10 @@ pub(super) struct Meter {
     /// Pictures that have not arrived: when each was written, and how many bytes
     /// are acknowledged once it has.
     on_their_way: VecDeque<(Instant, u64)>,
+    /// When the last picture was written.
+    last_written: Option<Instant>,
+    /// Bytes that are acknowledged once all before the next picture is.
+    before: u64,
 }
 
 /// What the uplink carried lately, while it was taken up.
@@ -70,6 +77,9 @@ struct Measuring {
     was_idle: bool,
     /// Whether the uplink has kept a picture waiting, or late.
     is_taken_up: bool,
+    /// Whether it is looked after until all has arrived. If not, the last
+    /// acknowledgement may be a delayed one, and the uplink carries more.
+    is_watched: bool,
 }
 
 impl Meter {
@@ -85,13 +95,35 @@ impl Meter {
             acknowledged: headway.acknowledged,
             was_idle,
             is_taken_up: false,
+            is_watched: true,
         });
+        self.before = headway.acknowledged + headway.unacknowledged as u64;
     }
 
-    /// The picture was written.
-    pub(super) fn written(&mut self, headway: &Headway, now: Instant) {
-        let end = headway.acknowledged + headway.unacknowledged as u64;
+    /// Whether the picture before has arrived, and the uplink has stood idle since
+    /// for as long as it took: then the next is as good as sure to pass in time
+    /// too. To be asked before that begins.
+    pub(super) fn is_at_ease(&self, headway: &Headway, now: Instant) -> bool {
+        let arrived = headway.last_acknowledgement;
+        headway.unacknowledged == 0
+            && self.last_written.is_some_and(|written| {
+                let took = arrived.saturating_duration_since(written);
+                now.saturating_duration_since(arrived) >= took
+            })
+    }
+
+    /// Nobody will [`wait`](Self::wait) for the picture that was begun.
+    pub(super) fn leave_alone(&mut self) {
+        if let Some(measuring) = &mut self.measuring {
+            measuring.is_watched = false;
+        }
+    }
+
+    /// The picture that was begun is written, in so many `bytes`.
+    pub(super) fn written(&mut self, bytes: usize, now: Instant) {
+        self.last_written = Some(now);
         if self.on_their_way.len() < MAX_ON_THEIR_WAY {
+            let end = self.before + bytes as u64;
             self.on_their_way.push_back((now, end));
         }
     }
@@ -138,7 +170,10 @@ impl Meter {
         }
         // Behind an idle time, acknowledgements come from one round trip on.
         let (time, tells_all) = match measuring.was_idle {
-            true => (time.saturating_sub(round_trip), true),
+            true => (
+                time.saturating_sub(round_trip),
+                measuring.is_watched || !is_idle,
+            ),
             false => (time, measuring.is_taken_up),
         };
         let seen = Carried {
@@ -156,6 +191,7 @@ impl Meter {
             acknowledged: headway.acknowledged,
             was_idle: false,
             is_taken_up: false,
+            is_watched: true,
         });
     }
 
@@ -266,16 +302,21 @@ mod tests {
             let (end, middle) = (now + 20.0, now + 10.0);
             let (mut sent, mut slowest) = (0, 0.0_f64);
             while now < end {
+                let is_at_ease = meter.is_at_ease(&self.headway(now), self.at(now));
                 meter.begin(&self.headway(now), self.at(now));
                 self.write(bytes, now);
-                meter.written(&self.headway(now), self.at(now));
+                meter.written(bytes as usize, self.at(now));
                 if now > middle {
                     sent += 1;
                     let left = self.left[self.left.len() - 1].0;
                     slowest = slowest.max(left + self.round_trip / 2.0 - now);
                 }
                 let due = now + 1.0 / 15.0;
-                while let Some(pause) = meter.wait(&self.headway(now), self.at(now)) {
+                if is_at_ease {
+                    meter.leave_alone();
+                }
+                while !is_at_ease && let Some(pause) = meter.wait(&self.headway(now), self.at(now))
+                {
                     now += pause.as_secs_f64();
                 }
                 now = now.max(due);
@@ -329,6 +370,50 @@ mod tests {
             let (rate, slowest) = uplink.send(&mut meter, PICTURE, from);
             assert!(rate > 1.8, "{round_trip}: {rate}");
             assert!(slowest < 0.56 + 1.5 * round_trip, "{round_trip}: {slowest}");
+        }
+    }
+
+    #[test]
+    fn an_uplink_that_is_idle_for_longer_than_busy_is_at_ease() {
+        for (pictures, round_trip, is_at_ease) in [
+            (300.0, 0.001, true),
+            (100.0, 0.02, true),
+            (100.0, 0.05, false),
+            (20.0, 0.001, false),
+            (10.0, 0.001, false),
+        ] {
+            let mut uplink = Uplink::new(pictures * PICTURE, round_trip);
+            let mut meter = Meter::default();
+            assert!(!meter.is_at_ease(&uplink.headway(0.0), uplink.at(0.0)));
+            meter.begin(&uplink.headway(0.0), uplink.at(0.0));
+            uplink.write(PICTURE, 0.0);
+            meter.written(PICTURE as usize, uplink.at(0.0));
+            let due = 1.0 / 15.0;
+            let seen = meter.is_at_ease(&uplink.headway(due), uplink.at(due));
+            assert_eq!(seen, is_at_ease, "{pictures} {round_trip}");
+        }
+    }
+
+    #[test]
+    fn a_late_acknowledgement_of_what_is_left_alone_tells_of_no_narrow_uplink() {
+        for is_left_alone in [true, false] {
+            let mut uplink = Uplink::new(100.0 * PICTURE, 0.001);
+            let mut meter = Meter::default();
+            uplink.send(&mut meter, PICTURE, 0.0);
+            let now = uplink.left[uplink.left.len() - 1].0 + 1.0;
+            meter.begin(&uplink.headway(now), uplink.at(now));
+            if is_left_alone {
+                meter.leave_alone();
+            }
+            uplink.write(PICTURE, now);
+            meter.written(PICTURE as usize, uplink.at(now));
+            let late = Headway {
+                last_acknowledgement: uplink.at(now + 0.05),
+                ..uplink.headway(now + 1.0)
+            };
+            meter.begin(&late, uplink.at(now + 1.0));
+            let carries = meter.carries().unwrap() / PICTURE;
+            assert_eq!(carries > 90.0, is_left_alone, "{carries}");
         }
     }
 }

@@ -24,6 +24,9 @@ pub(super) struct Metered<S> {
     is_within_part: bool,
     /// Bytes of it that were.
     written: usize,
+    /// Whether the uplink carries it in any case. Then nothing waits for its
+    /// acknowledgement, so that the box sleeps until the next picture.
+    is_at_ease: bool,
 }
 
 impl<S> Metered<S> {
@@ -36,6 +39,7 @@ impl<S> Metered<S> {
             meter: Meter::default(),
             is_within_part: false,
             written: 0,
+            is_at_ease: false,
         }
     }
 }
@@ -44,7 +48,14 @@ impl<S: Acknowledged> Metered<S> {
     /// Notes that a picture begins, with its first write.
     fn begin(&mut self) -> io::Result<()> {
         if !self.is_within_part {
-            self.meter.begin(&self.stream.headway()?, Instant::now());
+            let (headway, now) = (self.stream.headway()?, Instant::now());
+            // What is aimed at below what was asked for goes by what the uplink
+            // carries, which is known only if it is looked after.
+            self.is_at_ease = self.meter.is_at_ease(&headway, now) && !self.aim.is_reduced();
+            self.meter.begin(&headway, now);
+            if self.is_at_ease {
+                self.meter.leave_alone();
+            }
             self.is_within_part = true;
             self.written = 0;
         }
@@ -53,11 +64,17 @@ impl<S: Acknowledged> Metered<S> {
 }
 
 impl<S: Drain + Acknowledged + Send> Drain for Metered<S> {
-    /// Resolves once the next picture may be begun.
+    /// Resolves once the next picture may be begun. Where the uplink is at ease,
+    /// that is at once: if it then becomes narrow, one picture waits for another
+    /// and the next for none.
     async fn drained(&mut self) -> io::Result<()> {
-        self.stream.drained().await?;
-        self.meter.written(&self.stream.headway()?, Instant::now());
-        while let Some(pause) = self.meter.wait(&self.stream.headway()?, Instant::now()) {
+        if !self.is_at_ease {
+            self.stream.drained().await?;
+        }
+        self.meter.written(self.written, Instant::now());
+        while !self.is_at_ease
+            && let Some(pause) = self.meter.wait(&self.stream.headway()?, Instant::now())
+        {
             Timer::after(pause).await;
         }
         self.aim.passed(Passage {

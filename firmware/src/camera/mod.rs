@@ -67,15 +67,15 @@ mod v4l_stream;
 mod webcam;
 
 use std::{
-    convert::Infallible, ffi::OsString, future::pending, io, panic, path::Path, process::ExitCode,
-    sync::Arc, thread, time::Duration,
+    convert::Infallible, ffi::OsString, io, panic, path::Path, process::ExitCode, sync::Arc,
+    time::Duration,
 };
 
 use pinhole_link::{
     CAMERA_PORT, Enrolment, Latest,
     tunnel::{Choice, Listener, Settings, Stream, Tunnel},
 };
-use smol::{Executor, Timer, lock::Semaphore};
+use smol::{Executor, Timer, future, lock::Semaphore};
 use tracing::{debug, error, info, warn};
 
 use self::{
@@ -133,14 +133,12 @@ fn end_with_any_panic() {
     }));
 }
 
-/// Runs the service on two threads, this one among them.
+/// Runs the service on this thread. Sockets and timers are watched by one of
+/// their own: with `smol::block_on` both would take turns at that, and wake each
+/// other for each picture, as a second thread that serves would.
 fn start(options: Options) -> io::Result<Infallible> {
     let executor = Arc::new(Executor::new());
-    let second = Arc::clone(&executor);
-    thread::Builder::new()
-        .name("serve".to_owned())
-        .spawn(move || smol::block_on(second.run(pending::<()>())))?;
-    smol::block_on(executor.run(serve(options, Arc::clone(&executor))))
+    future::block_on(executor.run(serve(options, Arc::clone(&executor))))
 }
 
 /// Brings up one part after the other, each as soon as what it needs is there.
