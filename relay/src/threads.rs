@@ -100,3 +100,28 @@ async fn closed(ended: Receiver<Infallible>) {
     // Nothing is ever sent: the channel only closes.
     let _ = ended.recv().await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn a_connection_that_panics_takes_none_of_its_lane_with_it() {
+        let lanes = Lanes::new();
+        let threads = lanes.start(&Arc::default()).unwrap();
+        let (told, served) = mpsc::channel();
+        for _ in &lanes.lanes {
+            lanes.run(async { panic!("of one connection") });
+        }
+        for _ in &lanes.lanes {
+            let told = told.clone();
+            lanes.run(async move { told.send(()).unwrap() });
+        }
+        for _ in &lanes.lanes {
+            served.recv_timeout(Duration::from_secs(20)).unwrap();
+        }
+        threads.stop();
+    }
+}
