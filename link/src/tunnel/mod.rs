@@ -23,23 +23,23 @@ mod in_process;
 mod kernel;
 mod namespace;
 mod netlink;
+mod stream;
 mod tcp_info;
 
 use std::{
     fmt, io,
     net::{Ipv6Addr, SocketAddr, SocketAddrV6},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use smol::io::{AsyncRead, AsyncWrite};
 use tracing::{info, warn};
 
-use crate::{PrivateKey, PublicKey, multipart::Drain};
+use self::stream::Transport;
+use crate::{PrivateKey, PublicKey};
 
 pub use headway::{Acknowledged, Headway};
+pub use stream::Stream;
 pub use tcp_info::headway as tcp_headway;
 
 /// How many bytes of what was written may still wait on this machine for
@@ -354,99 +354,6 @@ impl Listener {
                 let (stream, peer) = listener.accept().await?;
                 Ok((Stream(Transport::InProcess(stream)), peer))
             }
-        }
-    }
-}
-
-/// A TCP connection inside a tunnel.
-///
-/// It ends in an error when its peer does not answer for 15 s. Closing it
-/// ends this end's direction alone. Dropping it closes it: what was written
-/// still goes out, but if anything arrives after that, or was not read
-/// before, the connection is reset.
-pub struct Stream(Transport);
-
-enum Transport {
-    Kernel(kernel::Stream),
-    InProcess(in_process::Stream),
-}
-
-impl Stream {
-    /// Waits until less than [`NOT_SENT_LOW_WATER`] of what was written waits
-    /// on this machine to be sent for the first time.
-    ///
-    /// # Errors
-    /// When the connection is broken.
-    pub async fn drained(&self) -> io::Result<()> {
-        match &self.0 {
-            Transport::Kernel(stream) => stream.writable().await,
-            Transport::InProcess(stream) => stream.drained().await,
-        }
-    }
-}
-
-impl Acknowledged for Stream {
-    fn headway(&self) -> io::Result<Headway> {
-        match &self.0 {
-            Transport::Kernel(stream) => tcp_info::headway(stream),
-            Transport::InProcess(stream) => stream.headway(),
-        }
-    }
-}
-
-impl Drain for Stream {
-    async fn drained(&mut self) -> io::Result<()> {
-        Self::drained(self).await
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.0 {
-            Transport::Kernel(stream) => Pin::new(stream).poll_read(context, buffer),
-            Transport::InProcess(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.0 {
-            Transport::Kernel(stream) => Pin::new(stream).poll_write(context, bytes),
-            Transport::InProcess(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.0 {
-            Transport::Kernel(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
-            Transport::InProcess(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.0 {
-            Transport::Kernel(stream) => Pin::new(stream).poll_flush(context),
-            Transport::InProcess(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.0 {
-            Transport::Kernel(stream) => Poll::Ready(kernel::close(stream)),
-            Transport::InProcess(stream) => Pin::new(stream).poll_close(context),
         }
     }
 }
