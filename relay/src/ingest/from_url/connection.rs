@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_rustls::TlsConnector;
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::ServerName;
 use smol::{
     Timer,
@@ -53,7 +53,8 @@ pub(super) async fn connect(url: &CameraUrl) -> Result<Box<dyn Connection>, UrlE
 async fn encrypt(url: &CameraUrl, stream: TcpStream) -> io::Result<Box<dyn Connection>> {
     let host = ServerName::try_from(url.host().to_owned());
     let host = host.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let config = smol::unblock(|| Arc::clone(&TLS)).await;
+    let config = smol::unblock(|| TLS.clone()).await;
+    let config = config.map_err(io::Error::other)?;
     let stream = TlsConnector::from(config).connect(host, stream).await?;
     Ok(Box::new(stream))
 }
@@ -85,7 +86,7 @@ fn no_tls(error: io::Error) -> UrlError {
 }
 
 /// Trusts what browsers trust, and what this machine's administrator does.
-static TLS: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
+static TLS: LazyLock<Result<Arc<ClientConfig>, rustls::Error>> = LazyLock::new(|| {
     let mut roots = RootCertStore::empty();
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     let native = rustls_native_certs::load_native_certs();
@@ -93,6 +94,8 @@ static TLS: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
         debug!("a certificate of this machine was not read: {error}");
     }
     roots.add_parsable_certificates(native.certs);
-    let config = ClientConfig::builder().with_root_certificates(roots);
-    Arc::new(config.with_no_client_auth())
+    let config = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    Ok(Arc::new(config.with_no_client_auth()))
 });
