@@ -28,9 +28,12 @@ const WITH_TLS: usize = 500;
 /// What one may cost, in KiB. It was 7 in a debug build.
 const COST: u64 = 12;
 
-/// What a second crowd may add to a relay's memory, in KiB: a leak of 2 KiB a
-/// client shows.
+/// What one of the crowds behind the first may add to a relay's memory, in KiB:
+/// a leak of 2 KiB a client shows in all of them.
 const GROWTH: u64 = 16 * 1024;
+
+/// Most crowds that come behind the first.
+const MORE_CROWDS: usize = 4;
 
 /// Descriptors that a relay may have for a moment, such as the registry's.
 const PASSING: usize = 8;
@@ -121,13 +124,17 @@ fn ten_thousand_idle_clients_cost_little_and_nobody_a_picture() {
     let cost = (crowded.memory - before.memory) / CLIENTS as u64;
     assert!(cost <= COST, "{cost} KiB each");
     assert!(after.threads <= before.threads, "{before:?}, {after:?}");
-    // The allocator keeps what it was given, for the next crowd.
-    let (_, again) = crowd();
-    println!("after another crowd {again:?}");
-    assert!(
-        again.memory <= after.memory + GROWTH,
-        "{after:?}, {again:?}"
-    );
+    // The allocator keeps what it was given, for the next crowd. It may take a few until it
+    // has found places for all; what leaks grows with each.
+    let mut most = after.memory;
+    let settled = (0..MORE_CROWDS).any(|_| {
+        let (_, again) = crowd();
+        println!("after another crowd {again:?}");
+        let grown = again.memory.saturating_sub(most);
+        most = most.max(again.memory);
+        grown <= GROWTH
+    });
+    assert!(settled, "each crowd leaves more behind: {most} KiB");
     relay.stop();
 }
 
