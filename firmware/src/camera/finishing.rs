@@ -15,7 +15,7 @@ use crate::config::CameraSettings;
 
 /// Makes the JPEGs that are aimed at and puts them into the outlet.
 pub(super) struct Finishing {
-    encoders: Encoders<Origin>,
+    encoders: Encoders<Order>,
     outlet: Outlet,
     asked: Aimed,
 }
@@ -27,14 +27,24 @@ pub(super) struct Origin {
     pub(super) source: Arc<InUse>,
 }
 
+/// A picture that is being encoded.
+struct Order {
+    origin: Origin,
+    /// What goes where the encoder cannot read it: a webcam's own JPEG, which
+    /// others may.
+    as_it_came: Option<Bytes>,
+}
+
 impl Finishing {
     /// Finishing for `outlet`, with at most one encoder on each core.
     pub(super) fn new(settings: &CameraSettings, outlet: Outlet) -> Self {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let taker = outlet.clone();
-        let encoders = Encoders::new(cores, move |origin: Origin, jpeg| match jpeg {
-            Ok(jpeg) => origin.publish(jpeg, &taker),
-            Err(unfit) => taker.dropped(unfit),
+        let encoders = Encoders::new(cores, move |order: Order, jpeg| {
+            match (jpeg, order.as_it_came) {
+                (Ok(jpeg), _) | (Err(_), Some(jpeg)) => order.origin.publish(jpeg, &taker),
+                (Err(unfit), None) => taker.dropped(unfit),
+            }
         });
         Self {
             encoders,
@@ -55,11 +65,15 @@ impl Finishing {
         match picture {
             Raw::Jpeg(jpeg) if is_as_asked => origin.publish(jpeg, &self.outlet),
             picture => {
+                let as_it_came = match &picture {
+                    Raw::Jpeg(jpeg) => Some(jpeg.clone()),
+                    Raw::Planes(_) => None,
+                };
                 let job = Job {
                     picture,
                     scale: aimed.scale,
                     quality: aimed.quality,
-                    order: origin,
+                    order: Order { origin, as_it_came },
                 };
                 if let Err(error) = self.encoders.encode(job) {
                     self.outlet
@@ -89,6 +103,12 @@ mod tests {
 
     /// What becomes of a JPEG of 64x48 when this is aimed at.
     fn finished(aimed: impl FnOnce(&mut Aimed)) -> (Frame, Vec<u8>) {
+        let jpeg = encode(&Planes::new(64, 48), 90).unwrap();
+        (finished_of(&jpeg, aimed), jpeg)
+    }
+
+    /// What becomes of this `jpeg`.
+    fn finished_of(jpeg: &[u8], aimed: impl FnOnce(&mut Aimed)) -> Frame {
         let settings = CameraSettings::default();
         let frames = Latest::new();
         let outlet = Outlet::new(
@@ -98,7 +118,6 @@ mod tests {
         let mut finishing = Finishing::new(&settings, outlet.clone());
         let mut now = Aimed::as_asked(&settings);
         aimed(&mut now);
-        let jpeg = encode(&Planes::new(64, 48), 90).unwrap();
         let origin = Origin {
             captured: SystemTime::now(),
             sequence: outlet.captured(),
@@ -112,9 +131,18 @@ mod tests {
                 offered: Vec::new(),
             }),
         };
-        finishing.finish(Raw::Jpeg(jpeg.clone().into()), now, origin);
-        let frame = smol::block_on(async { frames.reader().next().await });
-        (frame.value, jpeg)
+        finishing.finish(Raw::Jpeg(jpeg.to_vec().into()), now, origin);
+        smol::block_on(async { frames.reader().next().await }).value
+    }
+
+    #[test]
+    fn a_jpeg_that_cannot_be_read_here_goes_as_it_came() {
+        let mut jpeg = encode(&Planes::new(64, 48), 90).unwrap();
+        let frame_header = jpeg.windows(2).position(|marker| marker == [0xFF, 0xC0]);
+        // Lossless, which libjpeg does not read (ITU-T T.81 table B.1).
+        jpeg[frame_header.unwrap() + 1] = 0xC3;
+        let frame = finished_of(&jpeg, |aimed| aimed.quality = 30);
+        assert_eq!(frame.jpeg(), &jpeg);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(super) enum WebcamError {
     #[error("{} cannot be opened: {source}{}", path.display(), hint(source))]
     Open { path: PathBuf, source: io::Error },
     #[error(
-        "the webcam {name:?} has no usable format: it offers {offered}, and MJPG, YUYV, NV12, YUV420, GREY or RGB24 is needed: plug another one in"
+        "the webcam {name:?} has no usable format: it offers {offered}, and MJPG, YUYV, NV12, YUV420, GREY, RGB24 or BGR24 is needed: plug another one in"
     )]
     NoFormat { name: String, offered: String },
     #[error("the webcam {name:?} failed: {source}; trying again")]
@@ -238,7 +238,7 @@ mod tests {
         };
         assert_eq!(
             error.to_string(),
-            "the webcam \"Cam\" has no usable format: it offers H264, UYVY, and MJPG, YUYV, NV12, YUV420, GREY or RGB24 is needed: plug another one in"
+            "the webcam \"Cam\" has no usable format: it offers H264, UYVY, and MJPG, YUYV, NV12, YUV420, GREY, RGB24 or BGR24 is needed: plug another one in"
         );
         let error = WebcamError::Open {
             path: "/dev/video0".into(),

@@ -11,10 +11,10 @@ use std::{
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use rustls_pki_types::PrivateKeyDer;
 use smol::Timer;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{CertificateError, files::Files, leaf::Leaf, pair::Pair, served::Served};
-use crate::state::StateDirectory;
+use crate::{complaint::Complaint, state::StateDirectory};
 
 /// The self-signed certificate's file in the state directory.
 pub const SELF_SIGNED_CERTIFICATE: &str = "self-signed.crt";
@@ -76,6 +76,7 @@ impl SelfSigned {
 
     /// Makes a new one in time, until dropped.
     pub(super) async fn keep(self, served: &Served) {
+        let complaint = Complaint::default();
         loop {
             // Often looked at, since the clock may be set meanwhile.
             Timer::after(LOOK_INTERVAL).await;
@@ -90,7 +91,7 @@ impl SelfSigned {
                     served.replace(pair);
                 }
                 Err(error) => {
-                    warn!("certificate: {error}");
+                    complaint.tell(format_args!("certificate: {error}"));
                     served.set_error(Some(error.to_string()));
                 }
             }
