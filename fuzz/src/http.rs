@@ -46,5 +46,5 @@ fn is_of_body(line: &[u8]) -> bool {
     };
     let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
     name.eq_ignore_ascii_case(b"transfer-encoding")
-        || name.eq_ignore_ascii_case(b"content-length") && value != b"0"
+        || name.eq_ignore_ascii_case(b"content-length") && value.iter().any(|digit| *digit != b'0')
 }

@@ -14,17 +14,20 @@ const MAX_BEHIND: usize = 128;
 pub(super) struct Boundary(Vec<u8>);
 
 impl Boundary {
-    /// That boundary, without leading dashes.
-    pub(super) fn new(boundary: Vec<u8>) -> Self {
-        Self(boundary)
+    /// That boundary, without leading dashes. `None` where it is not printable
+    /// ASCII, as RFC 2046 section 5.1.1 has it: there could be an [`END`] in it.
+    pub(super) fn new(boundary: Vec<u8>) -> Option<Self> {
+        let is_printable = boundary.iter().all(|byte| matches!(byte, b' '..=b'~'));
+        (is_printable && !boundary.is_empty()).then_some(Self(boundary))
     }
 
     /// What a line says, if it is a delimiter of a boundary that nobody told:
     /// if it begins with two dashes.
     pub(super) fn told_by(line: &[u8]) -> Option<Self> {
-        let boundary = without_dashes(line);
-        let tells = line.starts_with(b"--") && !boundary.is_empty();
-        tells.then(|| Self(boundary.to_vec()))
+        match line.starts_with(b"--") {
+            true => Self::new(without_dashes(line).to_vec()),
+            false => None,
+        }
     }
 
     /// Whether a line is a delimiter.
@@ -83,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_delimiter_has_its_line_to_itself() {
-        let boundary = Boundary::new(b"b".to_vec());
+        let boundary = Boundary::new(b"b".to_vec()).unwrap();
         for (bytes, found) in [
             (&b"--b\r\n"[..], Some(0..5)),
             (b"b\n", Some(0..2)),
@@ -104,6 +107,7 @@ mod tests {
         let told = Boundary::told_by(b"--frame").unwrap();
         assert!(told.is_in(b"--frame") && told.is_in(b"frame--") && !told.is_in(b"--frames"));
         assert!(Boundary::told_by(b"--").is_none());
+        assert!(Boundary::told_by(b"--frame\xFF\xD9").is_none());
         assert!(Boundary::told_by(b"Content-Type: image/jpeg").is_none());
     }
 }

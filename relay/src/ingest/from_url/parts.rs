@@ -65,7 +65,7 @@ impl<R: AsyncBufRead + Unpin> Parts<R> {
         Self {
             body,
             buffer: BytesMut::new(),
-            boundary: boundary.map(Boundary::new),
+            boundary: boundary.and_then(Boundary::new),
             is_first: true,
             lengths_are_right: true,
         }
