@@ -6,7 +6,6 @@
 //! `scripts/demo` builds what it needs and calls it.
 
 use std::{
-    io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
     sync::{
@@ -22,6 +21,7 @@ use pinhole_rig::{
     checks::{self, CheckError},
     figures,
     process::{self, Mark},
+    program::print,
     qemu::MachineOptions,
     scene::{BoxKind, CAMERA, CameraBox, Scene, SceneOptions},
     webcam::WebcamOptions,
@@ -83,11 +83,6 @@ impl Progress {
         }
         outcome.is_ok()
     }
-}
-
-/// Prints a line, if anyone still listens.
-fn print(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
 }
 
 fn main() -> ExitCode {

@@ -4,23 +4,13 @@
 //! viewer of the same relay. `scripts/frame-figures` builds what is needed and
 //! calls this.
 
-use std::{
-    error::Error,
-    io::{self, Write as _},
-    path::PathBuf,
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+use std::{error::Error, io, path::PathBuf, process::ExitCode, thread, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use pinhole_rig::{
     comparison::{Ages, Guest, GuestOptions, Needs, Processors, Server, Uplink},
-    figures, process,
+    figures,
+    program::{self, print},
     uvc::Size,
 };
 
@@ -83,24 +73,12 @@ enum Part {
 }
 
 fn main() -> ExitCode {
-    let stopped = Arc::<AtomicBool>::default();
-    match run(&Arguments::parse(), &stopped) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) if stopped.load(Ordering::SeqCst) => {
-            print("stopped");
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("pinhole-frame-figures: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let arguments = Arguments::parse();
+    program::run("pinhole-frame-figures", || run(&arguments))
 }
 
 /// Measures both servers, one after the other, and prints the tables.
-fn run(arguments: &Arguments, stopped: &Arc<AtomicBool>) -> Result<(), Box<dyn Error>> {
-    process::stop_all_on_signals(stopped)
-        .map_err(|error| format!("no handler for Ctrl-C: {error}"))?;
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let mut tables = Vec::new();
     if arguments.has(Part::Free) {
         tables.extend(free(arguments)?);
@@ -247,9 +225,4 @@ fn row(uplink: &str, server: Server, ages: &Ages) -> String {
 
 fn uplink_error(error: io::Error) -> String {
     format!("the uplink cannot be limited: {error}; this needs root and iproute2")
-}
-
-/// Prints a line, if anyone still listens.
-fn print(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
 }

@@ -5,21 +5,12 @@
 //! the others' at their own loopback. `scripts/yardsticks` builds what is
 //! needed and calls this.
 
-use std::{
-    error::Error,
-    io::{self, Write as _},
-    path::PathBuf,
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use pinhole_rig::{
     figures::{self, FirstFrame},
-    process,
+    program::{self, print},
     qemu::MachineOptions,
     scene::{BoxKind, SceneOptions},
     yardstick::Yardstick,
@@ -43,24 +34,12 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let stopped = Arc::<AtomicBool>::default();
-    match run(&Arguments::parse(), &stopped) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) if stopped.load(Ordering::SeqCst) => {
-            print("stopped");
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("pinhole-yardsticks: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let arguments = Arguments::parse();
+    program::run("pinhole-yardsticks", || run(&arguments))
 }
 
 /// Measures all systems, one after the other, and prints the table.
-fn run(arguments: &Arguments, stopped: &Arc<AtomicBool>) -> Result<(), Box<dyn Error>> {
-    process::stop_all_on_signals(stopped)
-        .map_err(|error| format!("no handler for Ctrl-C: {error}"))?;
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let mut table = vec![row("", "to first frame", "memory in use")];
     let mut add = |name: &str, figures: FirstFrame| {
         let time = format!("{:.2} s", figures.time.as_secs_f64());
@@ -99,9 +78,4 @@ fn scene(arguments: &Arguments) -> SceneOptions {
 
 fn row(name: &str, time: &str, memory: &str) -> String {
     format!("{name:<34}{time:>14}{memory:>16}")
-}
-
-/// Prints a line, if anyone still listens.
-fn print(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
 }

@@ -8,10 +8,7 @@ use std::{
     time::Duration,
 };
 
-use pinhole::camera::encode::{self, Planes};
-
-/// An RGB colour.
-pub(crate) type Colour = [u8; 3];
+use pinhole_rig::{plain_picture::plain_picture, screenshot::Colour, uvc::Size};
 
 pub(crate) const RED: Colour = [220, 30, 30];
 pub(crate) const GREEN: Colour = [30, 200, 30];
@@ -132,19 +129,11 @@ impl Film {
 
 /// A picture of one colour.
 pub(crate) fn picture(colour: Colour) -> Vec<u8> {
-    let [red, green, blue] = colour.map(f32::from);
-    let mut planes = Planes::new(320, 240);
-    // ITU-T T.871 section 7.
-    let samples = [
-        0.299 * red + 0.587 * green + 0.114 * blue,
-        -0.1687 * red - 0.3313 * green + 0.5 * blue + 128.0,
-        0.5 * red - 0.4187 * green - 0.0813 * blue + 128.0,
-    ];
-    let filled = [&mut planes.y, &mut planes.cb, &mut planes.cr];
-    for (plane, sample) in filled.into_iter().zip(samples) {
-        plane.fill(sample.round() as u8);
-    }
-    encode::encode(&planes, 90).unwrap()
+    let size = Size {
+        width: 320,
+        height: 240,
+    };
+    plain_picture(colour, size).unwrap()
 }
 
 /// Whether a pixel is of that colour.

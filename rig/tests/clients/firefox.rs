@@ -11,12 +11,12 @@ use std::{
 };
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use pinhole_rig::process::Process;
+use pinhole_rig::{process::Process, screenshot::Colour};
 use serde_json::{Value, json};
 
 use crate::{
     PATIENCE,
-    camera::{self, BLUE, Colour, GREEN, RED, picture},
+    camera::{self, BLUE, GREEN, RED, picture},
     eventually,
     site::{Site, free_tcp_address},
 };

@@ -6,9 +6,12 @@ use std::{
     path::PathBuf,
 };
 
-use pinhole_rig::relay::{Relay, RelaySettings};
+use pinhole_rig::{
+    relay::{Relay, RelaySettings},
+    screenshot::Colour,
+};
 
-use crate::camera::{Camera, Colour};
+use crate::camera::Camera;
 
 /// A relay that serves one camera, `yard`.
 pub(crate) struct Site {

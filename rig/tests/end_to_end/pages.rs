@@ -8,10 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pinhole::camera::encode::{self, Planes};
 use pinhole_rig::{
+    plain_picture::plain_picture,
     relay::{Relay, RelaySettings},
     screenshot::{Colour, Screenshot},
+    uvc::Size,
 };
 
 use crate::{given, say};
@@ -33,6 +34,12 @@ const COLOURS: [Colour; 10] = [
 
 /// What they show before.
 const BEFORE: Colour = [90, 90, 90];
+
+/// Their pictures' size.
+const SIZE: Size = Size {
+    width: 640,
+    height: 360,
+};
 
 /// When they change, after the relay has asked for the stream.
 const CHANGE: Duration = Duration::from_secs(2);
@@ -77,7 +84,7 @@ fn free(address: io::Result<SocketAddr>) -> SocketAddr {
 fn serve(colour: Colour) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let pictures = [picture(BEFORE), picture(colour)];
+    let pictures = [BEFORE, colour].map(|colour| plain_picture(colour, SIZE).unwrap());
     thread::spawn(move || {
         for stream in listener.incoming() {
             // A relay that goes ends the stream.
@@ -106,21 +113,4 @@ fn film(mut stream: TcpStream, [before, after]: &[Vec<u8>; 2]) -> io::Result<()>
         stream.write_all(&[part.as_bytes(), jpeg, b"\r\n"].concat())?;
         thread::sleep(Duration::from_millis(100));
     }
-}
-
-/// A picture of one colour.
-fn picture(colour: Colour) -> Vec<u8> {
-    let [red, green, blue] = colour.map(f32::from);
-    let mut planes = Planes::new(640, 360);
-    // ITU-T T.871 section 7.
-    let samples = [
-        0.299 * red + 0.587 * green + 0.114 * blue,
-        -0.1687 * red - 0.3313 * green + 0.5 * blue + 128.0,
-        0.5 * red - 0.4187 * green - 0.0813 * blue + 128.0,
-    ];
-    let filled = [&mut planes.y, &mut planes.cb, &mut planes.cr];
-    for (plane, sample) in filled.into_iter().zip(samples) {
-        plane.fill(sample.round() as u8);
-    }
-    encode::encode(&planes, 90).unwrap()
 }
