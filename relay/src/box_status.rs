@@ -11,23 +11,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pinhole_link::{
-    CAMERA_PORT,
-    http::{HeadError, head::read_head},
-    tunnel::Tunnel,
-};
+use pinhole_link::tunnel::Tunnel;
 use serde::{Deserialize, Serialize};
-use smol::{
-    Timer,
-    future::FutureExt as _,
-    io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    lock::Mutex,
+use smol::{Timer, future::FutureExt as _, lock::Mutex};
+
+use crate::{
+    box_http::{BoxConnection, QuestionError},
+    registry::BoxEntry,
 };
 
-use crate::{ingest, registry::BoxEntry};
-
-/// What the relay asks of a box. HTTP/1.0, because its answer's body is simply
-/// what follows until the connection ends.
+/// What the relay asks of a box.
 const REQUEST: &[u8] = b"GET /status.json HTTP/1.0\r\nHost: camera\r\n\r\n";
 
 /// Longest answer that is read, in bytes. A box's is below 4 KiB.
@@ -132,6 +125,16 @@ pub enum BoxStatusError {
     Answer(String),
 }
 
+impl From<QuestionError> for BoxStatusError {
+    fn from(error: QuestionError) -> Self {
+        match error {
+            QuestionError::Connection(error) => Self::Connection(error.kind()),
+            QuestionError::Head(error) => Self::Answer(error.to_string()),
+            QuestionError::Refused(status) => Self::Refused(status),
+        }
+    }
+}
+
 /// The last answer, or that there was none.
 type Answer = (Instant, Result<BoxStatus, BoxStatusError>);
 
@@ -223,21 +226,9 @@ impl Asked {
 }
 
 async fn ask(entry: &BoxEntry, tunnel: &Tunnel) -> Result<BoxStatus, BoxStatusError> {
-    let broken = |error: io::Error| BoxStatusError::Connection(error.kind());
-    let nonsense = |error: HeadError| BoxStatusError::Answer(error.to_string());
-    let connection = tunnel.connect(entry.address, CAMERA_PORT).await;
-    let mut connection = BufReader::new(connection.map_err(broken)?);
-    connection.write_all(REQUEST).await.map_err(broken)?;
-    connection.flush().await.map_err(broken)?;
-    let head = read_head(&mut connection, PATIENCE).await;
-    let head = head.map_err(nonsense)?.unwrap_or_default();
-    match ingest::status(&head).map_err(nonsense)? {
-        200 => {}
-        other => return Err(BoxStatusError::Refused(other)),
-    }
-    let mut body = Vec::new();
-    let mut bounded = connection.take(MAX_ANSWER);
-    bounded.read_to_end(&mut body).await.map_err(broken)?;
+    let connection = BoxConnection::open(entry, tunnel).await;
+    let connection = connection.map_err(QuestionError::Connection)?;
+    let body = connection.ask(REQUEST, MAX_ANSWER, PATIENCE).await?;
     serde_json::from_slice(&body).map_err(|error| BoxStatusError::Answer(error.to_string()))
 }
 

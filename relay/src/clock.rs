@@ -13,23 +13,18 @@ use std::{
 };
 
 use pinhole_link::{
-    CAMERA_PORT, Timestamp,
+    Timestamp,
     clock::{PATH, RELAY_TIME, TOLERANCE},
-    http::{HeadError, head::read_head},
+    http::HeadError,
     tunnel::Tunnel,
 };
-use smol::{
-    Timer,
-    future::FutureExt as _,
-    io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    lock::Semaphore,
-};
+use smol::{Timer, future::FutureExt as _, lock::Semaphore};
 use tracing::{debug, info};
 
 use crate::{
     box_clock::Reading,
+    box_http::{BoxConnection, QuestionError},
     camera::Camera,
-    ingest,
     readmission::{Reason, readmit},
     registry::BoxEntry,
 };
@@ -61,11 +56,21 @@ pub(crate) enum ClockError {
     #[error("the box cannot be reached: {0}")]
     Connection(#[from] io::Error),
     #[error("the box's answer makes no sense: {0}")]
-    Answer(#[from] HeadError),
+    Answer(HeadError),
     #[error("the box answered with HTTP status {0}")]
     Refused(u16),
     #[error("the box did not say what its clock shows")]
     NoTime,
+}
+
+impl From<QuestionError> for ClockError {
+    fn from(error: QuestionError) -> Self {
+        match error {
+            QuestionError::Connection(error) => Self::Connection(error),
+            QuestionError::Head(error) => Self::Answer(error),
+            QuestionError::Refused(status) => Self::Refused(status),
+        }
+    }
 }
 
 /// Where a box's clock is.
@@ -165,20 +170,14 @@ async fn ask(
     field: impl FnOnce(SystemTime) -> String,
 ) -> Result<Reading, ClockError> {
     let asking = async {
-        let stream = tunnel.connect(entry.address, CAMERA_PORT).await?;
-        let mut stream = BufReader::new(stream);
+        let connection = BoxConnection::open(entry, tunnel).await?;
         let (asked, since) = (SystemTime::now(), Instant::now());
         let field = field(asked);
         let request = format!("GET {PATH} HTTP/1.0\r\nHost: camera\r\n{field}\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        stream.flush().await?;
-        let head = read_head(&mut stream, PATIENCE).await?;
-        match ingest::status(&head.ok_or(ClockError::NoTime)?)? {
-            200 => {}
-            other => return Err(ClockError::Refused(other)),
-        }
-        let mut answer = String::new();
-        stream.take(MAX_ANSWER).read_to_string(&mut answer).await?;
+        let answer = connection
+            .ask(request.as_bytes(), MAX_ANSWER, PATIENCE)
+            .await?;
+        let answer = str::from_utf8(&answer).map_err(|_| ClockError::NoTime)?;
         let Timestamp(shown) = answer.trim().parse().map_err(|_| ClockError::NoTime)?;
         let at = Instant::now();
         Ok(Reading {

@@ -11,6 +11,7 @@
 
 pub mod access;
 pub mod box_clock;
+mod box_http;
 pub mod box_status;
 mod box_watch;
 pub mod camera;

@@ -10,22 +10,20 @@ mod kept;
 use std::{convert::Infallible, io, time::Duration};
 
 use pinhole_link::{
-    CAMERA_PORT,
     controls::{Change, MAX_REPORT_LEN, PATH, Report, Setting},
-    http::{HeadError, head::read_head},
     tunnel::Tunnel,
 };
-use smol::{
-    Timer,
-    future::FutureExt as _,
-    io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    lock::Semaphore,
-};
+use smol::{Timer, future::FutureExt as _, lock::Semaphore};
 use tracing::debug;
 
 pub(crate) use kept::KeptControls;
 
-use crate::{camera::Camera, cameras::Cameras, ingest, registry::BoxEntry};
+use crate::{
+    box_http::{BoxConnection, QuestionError},
+    camera::Camera,
+    cameras::Cameras,
+    registry::BoxEntry,
+};
 
 /// What asks a box which webcams it has.
 const PROBE: &[u8] = b"GET /probe HTTP/1.0\r\nHost: camera\r\n\r\n";
@@ -64,9 +62,14 @@ pub(crate) enum ControlsError {
     Answer,
 }
 
-impl From<HeadError> for ControlsError {
-    fn from(_: HeadError) -> Self {
-        Self::Answer
+impl From<QuestionError> for ControlsError {
+    fn from(error: QuestionError) -> Self {
+        match error {
+            QuestionError::Connection(error) => Self::Connection(error),
+            QuestionError::Head(_) => Self::Answer,
+            QuestionError::Refused(404 | 405) => Self::Unknown,
+            QuestionError::Refused(status) => Self::Refused(status),
+        }
     }
 }
 
@@ -201,24 +204,12 @@ async fn answer(
     tunnel: &Tunnel,
     request: &[u8],
 ) -> Result<Vec<u8>, ControlsError> {
-    let connection = tunnel.connect(entry.address, CAMERA_PORT).await?;
-    let mut connection = BufReader::new(connection);
-    connection.write_all(request).await?;
-    connection.flush().await?;
-    let head = read_head(&mut connection, PATIENCE).await?;
-    match ingest::status(&head.ok_or(ControlsError::Answer)?)? {
-        200 => {}
-        404 | 405 => return Err(ControlsError::Unknown),
-        other => return Err(ControlsError::Refused(other)),
-    }
-    let mut body = Vec::new();
-    let mut bounded = connection.take(MAX_REPORT_LEN as u64);
-    bounded.read_to_end(&mut body).await?;
-    Ok(body)
+    let connection = BoxConnection::open(entry, tunnel).await?;
+    let body = connection.ask(request, MAX_REPORT_LEN as u64, PATIENCE);
+    Ok(body.await?)
 }
 
-/// What is asked of a box. HTTP/1.0, because its answer's body is simply what
-/// follows until the connection ends.
+/// What is asked of a box.
 fn request(change: Option<&Change>) -> Vec<u8> {
     let Some(change) = change else {
         return format!("GET {PATH} HTTP/1.0\r\nHost: camera\r\n\r\n").into_bytes();
