@@ -11,7 +11,7 @@ use smol::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
 };
 
-use super::{Dialect, Framing, Part, PartWriter};
+use super::{Dialect, Framing, Part, PartWriter, Pieces};
 use crate::{Doorbell, Frame, Reader};
 
 /// Most that a client may send while it gets a stream, in bytes. It has nothing
@@ -139,7 +139,7 @@ where
 /// Writes all of `pieces`, as few writes as the connection lets it be.
 async fn write_pieces(
     connection: &mut (impl AsyncWrite + Unpin),
-    pieces: &[&[u8]; 4],
+    pieces: &Pieces<'_>,
 ) -> io::Result<()> {
     let mut slices = pieces.map(IoSlice::new);
     let mut slices = &mut slices[..];

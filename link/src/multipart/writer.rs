@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{CAMERA, CONTENT_TYPE_OF_PART, PLACEHOLDER, Part, SEQUENCE, TIMESTAMP};
-use crate::Timestamp;
+use crate::{Frame, Timestamp};
 
 /// How the body's end is marked (RFC 9112 section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +37,11 @@ pub struct PartWriter {
     dialect: Dialect,
     /// Used again for each part, so that none of them allocates.
     chunk_size: String,
-    headers: String,
+    more_headers: String,
 }
 
 /// What a part is written in.
-pub type Pieces<'part> = [&'part [u8]; 4];
+pub type Pieces<'part> = [&'part [u8]; 5];
 
 impl PartWriter {
     /// A writer for one response body.
@@ -50,7 +50,7 @@ impl PartWriter {
             framing,
             dialect,
             chunk_size: String::new(),
-            headers: String::new(),
+            more_headers: String::new(),
         }
     }
 
@@ -71,22 +71,28 @@ impl PartWriter {
 
     /// One whole part and the boundary that ends it.
     pub fn part<'part>(&'part mut self, part: &'part Part) -> Pieces<'part> {
-        self.headers.clear();
-        if self.dialect == Dialect::Eager {
-            // Writing to a String cannot fail.
-            let _ = self.write_headers(part);
-        }
+        self.more_headers.clear();
+        let headers = match self.dialect {
+            Dialect::Eager => {
+                // Writing to a String cannot fail.
+                let _ = self.write_more_headers(part);
+                part.frame.part_headers(headers)
+            }
+            Dialect::AdvanceHeaders => "",
+        };
         let jpeg = part.frame.jpeg();
         let end = self.end();
         self.chunk_size.clear();
         if self.framing == Framing::Chunked {
             let trailing_line_break = 2;
-            let len = self.headers.len() + jpeg.len() + end.len() - trailing_line_break;
+            let headers_len = headers.len() + self.more_headers.len();
+            let len = headers_len + jpeg.len() + end.len() - trailing_line_break;
             let _ = write!(self.chunk_size, "{len:x}\r\n");
         }
         [
             self.chunk_size.as_bytes(),
-            self.headers.as_bytes(),
+            headers.as_bytes(),
+            self.more_headers.as_bytes(),
             jpeg,
             end,
         ]
@@ -100,25 +106,16 @@ impl PartWriter {
         }
     }
 
-    fn write_headers(&mut self, part: &Part) -> std::fmt::Result {
-        let frame = &part.frame;
-        write!(
-            self.headers,
-            "{CONTENT_TYPE_OF_PART}\
-             Content-Length: {}\r\n\
-             {TIMESTAMP}: {}\r\n\
-             {SEQUENCE}: {}\r\n",
-            frame.jpeg().len(),
-            Timestamp(frame.captured()),
-            frame.sequence(),
-        )?;
+    /// What is not the same in each body, and the end of the headers.
+    fn write_more_headers(&mut self, part: &Part) -> std::fmt::Result {
+        let headers = &mut self.more_headers;
         if let Some(camera) = &part.camera {
-            write!(self.headers, "{CAMERA}: {camera}\r\n")?;
+            write!(headers, "{CAMERA}: {camera}\r\n")?;
         }
         if let Some(cause) = part.placeholder {
-            write!(self.headers, "{PLACEHOLDER}: {cause}\r\n")?;
+            write!(headers, "{PLACEHOLDER}: {cause}\r\n")?;
         }
-        self.headers.write_str("\r\n")
+        headers.write_str("\r\n")
     }
 
     /// What follows a picture, with the line break that ends a chunk.
@@ -136,12 +133,25 @@ impl PartWriter {
     }
 }
 
+/// What each body says of a picture.
+fn headers(frame: &Frame) -> String {
+    format!(
+        "{CONTENT_TYPE_OF_PART}\
+         Content-Length: {}\r\n\
+         {TIMESTAMP}: {}\r\n\
+         {SEQUENCE}: {}\r\n",
+        frame.jpeg().len(),
+        Timestamp(frame.captured()),
+        frame.sequence(),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
-    use crate::{Frame, multipart::BOUNDARY};
+    use crate::multipart::BOUNDARY;
 
     fn part() -> Part {
         let captured = UNIX_EPOCH + Duration::from_micros(1_700_000_000_000_042);
