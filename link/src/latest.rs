@@ -14,14 +14,17 @@ use slab::Slab;
 
 /// One writer's newest value, for any number of readers.
 ///
-/// Clones share the slot. Publishing replaces what is there, wakes everyone who
-/// waits and never blocks on a reader.
+/// Clones share the slot. Publishing replaces what is there, wakes every reader
+/// and never waits for one.
 pub struct Latest<T> {
     shared: Arc<Shared<T>>,
 }
 
 struct Shared<T> {
     newest: Mutex<Newest<T>>,
+    /// As [`Newest::count`], for a reader that only asks whether there is more.
+    count: AtomicU64,
+    wakers: Mutex<Wakers>,
     readers: AtomicUsize,
     joined: AtomicU64,
     readers_changed: Event,
@@ -31,16 +34,20 @@ struct Newest<T> {
     value: Option<T>,
     /// How many values were published so far.
     count: u64,
-    /// A place for each reader, with what wakes it if it waits. A reader keeps
-    /// its place, since hundreds wait anew for each value.
-    waiting: Slab<Option<Waker>>,
 }
+
+/// A place for each reader, with what wakes it. It stays there from value to
+/// value, since hundreds of readers wait anew for each; so one that is still busy
+/// with the last is woken as well.
+type Wakers = Slab<Option<Waker>>;
 
 /// One reader's place in a [`Latest`] slot. It counts as a reader until it is
 /// dropped.
 pub struct Reader<T> {
     slot: Latest<T>,
     place: usize,
+    /// What is in that place.
+    waker: Option<Waker>,
     seen: u64,
 }
 
@@ -61,8 +68,9 @@ impl<T: Clone> Latest<T> {
                 newest: Mutex::new(Newest {
                     value: None,
                     count: 0,
-                    waiting: Slab::new(),
                 }),
+                count: AtomicU64::new(0),
+                wakers: Mutex::default(),
                 readers: AtomicUsize::new(0),
                 joined: AtomicU64::new(0),
                 readers_changed: Event::new(),
@@ -72,26 +80,27 @@ impl<T: Clone> Latest<T> {
 
     /// Puts `value` in the place of what was there and wakes all readers.
     pub fn publish(&self, value: T) {
-        let mut newest = self.shared.lock();
+        let mut newest = lock(&self.shared.newest);
         let old = newest.value.replace(value);
         newest.count += 1;
-        let waiting = newest.waiting.iter_mut();
-        let woken: Vec<_> = waiting.filter_map(|(_, waker)| waker.take()).collect();
-        // Whoever is woken takes the lock next.
+        self.shared.count.store(newest.count, Ordering::Release);
+        // Whoever is woken takes this lock next, and seldom the other.
         drop(newest);
         drop(old);
-        woken.into_iter().for_each(Waker::wake);
+        let wakers = lock(&self.shared.wakers);
+        let wakers = wakers.iter().filter_map(|(_, waker)| waker.as_ref());
+        wakers.for_each(Waker::wake_by_ref);
     }
 
     /// Empties the slot: whoever joins later waits for a new value instead of
     /// getting an old one.
     pub fn clear(&self) {
-        self.shared.lock().value = None;
+        lock(&self.shared.newest).value = None;
     }
 
     /// The newest value, if there is one.
     pub fn newest(&self) -> Option<T> {
-        self.shared.lock().value.clone()
+        lock(&self.shared.newest).value.clone()
     }
 
     /// A new reader. Its first [`Reader::next`] returns the value that is in
@@ -100,11 +109,13 @@ impl<T: Clone> Latest<T> {
         self.shared.readers.fetch_add(1, Ordering::SeqCst);
         self.shared.joined.fetch_add(1, Ordering::SeqCst);
         self.shared.readers_changed.notify(usize::MAX);
-        let mut newest = self.shared.lock();
+        let place = lock(&self.shared.wakers).insert(None);
+        let newest = lock(&self.shared.newest);
         let in_slot = u64::from(newest.value.is_some());
         Reader {
             slot: self.clone(),
-            place: newest.waiting.insert(None),
+            place,
+            waker: None,
             seen: newest.count - in_slot,
         }
     }
@@ -165,38 +176,50 @@ impl<T: Clone> Reader<T> {
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Update<T>> {
-        let mut newest = self.slot.shared.lock();
-        if newest.count != self.seen
-            && let Some(value) = newest.value.clone()
-        {
-            let missed = newest.count - self.seen - 1;
-            self.seen = newest.count;
-            return Poll::Ready(Update { value, missed });
+        if let Some(update) = self.unseen() {
+            return Poll::Ready(update);
         }
-        match &mut newest.waiting[self.place] {
-            Some(waker) if waker.will_wake(context.waker()) => {}
-            waker => *waker = Some(context.waker().clone()),
+        let waker = context.waker();
+        if matches!(&self.waker, Some(known) if known.will_wake(waker)) {
+            return Poll::Pending;
         }
-        Poll::Pending
+        self.waker = Some(waker.clone());
+        let old = lock(&self.slot.shared.wakers)[self.place].replace(waker.clone());
+        // No longer under the lock.
+        drop(old);
+        // One that came meanwhile may have woken nobody.
+        self.unseen().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// The newest value, unless it was returned before.
+    fn unseen(&mut self) -> Option<Update<T>> {
+        let shared = &self.slot.shared;
+        if shared.count.load(Ordering::Acquire) == self.seen {
+            return None;
+        }
+        let newest = lock(&shared.newest);
+        let value = newest.value.clone()?;
+        let missed = newest.count - self.seen - 1;
+        self.seen = newest.count;
+        Some(Update { value, missed })
     }
 }
 
 impl<T> Drop for Reader<T> {
     fn drop(&mut self) {
-        let waker = self.slot.shared.lock().waiting.remove(self.place);
+        let shared = &self.slot.shared;
+        let waker = lock(&shared.wakers).remove(self.place);
         // No longer under the lock.
         drop(waker);
-        self.slot.shared.readers.fetch_sub(1, Ordering::SeqCst);
-        self.slot.shared.readers_changed.notify(usize::MAX);
+        shared.readers.fetch_sub(1, Ordering::SeqCst);
+        shared.readers_changed.notify(usize::MAX);
     }
 }
 
-impl<T> Shared<T> {
-    /// Nothing that runs under this lock can leave the slot half-written, so a
-    /// holder that panicked does not spoil it.
-    fn lock(&self) -> MutexGuard<'_, Newest<T>> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Nothing that runs under these locks can leave what they hold half-written,
+/// so a holder that panicked does not spoil it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
