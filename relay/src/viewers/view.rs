@@ -79,14 +79,14 @@ pub(super) struct Until<'view, 'camera, E> {
     view: View<'camera>,
     /// What its end waits for.
     ended: Pin<&'view mut E>,
-    doorbell: Doorbell,
 }
 
 /// What a viewer waits for.
-enum Event {
+enum Event<E> {
     Live(Frame),
     Box(BoxTrouble),
     Tick,
+    Ended(E),
 }
 
 impl<'camera> View<'camera> {
@@ -119,11 +119,16 @@ impl<'camera> View<'camera> {
         }
     }
 
-    /// What is to be sent next. Dropping the future loses nothing.
-    pub(super) async fn part(&mut self) -> Part {
+    /// What is to be sent next, or what `ended` resolves with, which must be the
+    /// same future each time. Dropping this one loses nothing.
+    pub(super) async fn part<E>(
+        &mut self,
+        mut ended: Pin<&mut impl Future<Output = E>>,
+    ) -> Result<Part, E> {
         loop {
-            match self.event().await {
-                Event::Live(frame) => return self.live(frame),
+            match self.event(ended.as_mut()).await {
+                Event::Live(frame) => return Ok(self.live(frame)),
+                Event::Ended(end) => return Err(end),
                 Event::Box(trouble) => {
                     self.box_word = Some((Instant::now(), trouble));
                     self.asking = None;
@@ -136,18 +141,18 @@ impl<'camera> View<'camera> {
                     if self.is_missed(&health) {
                         self.ask_box(&health);
                         if let Some(part) = self.placeholder(&health).await {
-                            return part;
+                            return Ok(part);
                         }
                     }
                     if let Some(part) = self.repeat() {
-                        return part;
+                        return Ok(part);
                     }
                 }
             }
         }
     }
 
-    async fn event(&mut self) -> Event {
+    async fn event<E>(&mut self, ended: Pin<&mut impl Future<Output = E>>) -> Event<E> {
         let (frames, interval, due) = (&mut self.frames, self.interval, self.due);
         let live = async {
             if interval.is_some() {
@@ -177,11 +182,13 @@ impl<'camera> View<'camera> {
             };
             Event::Tick
         };
-        let mut seldom = pin!(told.or(lull).or(tick));
+        let ended = async { Event::Ended(ended.await) };
+        let mut seldom = pin!(ended.or(told).or(lull).or(tick));
         let doorbell = &mut self.doorbell;
         let seldom =
             poll_fn(|context| doorbell.poll(context, |context| seldom.as_mut().poll(context)));
-        live.or(seldom).await
+        // First, as a camera may have a picture each time.
+        seldom.or(live).await
     }
 
     fn live(&mut self, frame: Frame) -> Part {
@@ -292,23 +299,13 @@ impl<'camera> View<'camera> {
 impl<'view, 'camera, E: Future<Output = ()>> Until<'view, 'camera, E> {
     /// `view`, until `ended` resolves.
     pub(super) fn new(view: View<'camera>, ended: Pin<&'view mut E>) -> Self {
-        Self {
-            view,
-            ended,
-            doorbell: Doorbell::default(),
-        }
+        Self { view, ended }
     }
 }
 
 impl<E: Future<Output = ()> + Send> Source for Until<'_, '_, E> {
     async fn next(&mut self) -> Option<Part> {
-        let ended = poll_fn(|context| {
-            let ended = &mut self.ended;
-            let ended = (self.doorbell).poll(context, |context| ended.as_mut().poll(context));
-            ended.map(|()| None)
-        });
-        let part = async { Some(self.view.part().await) };
-        ended.or(part).await
+        self.view.part(self.ended.as_mut()).await.ok()
     }
 
     fn sent(&mut self, part: &Part, bytes: usize) {

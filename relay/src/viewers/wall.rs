@@ -11,7 +11,8 @@
 
 use std::{
     collections::VecDeque,
-    future::{Future, poll_fn},
+    convert::Infallible,
+    future::{Future, pending, poll_fn},
     io,
     pin::{Pin, pin},
     sync::Arc,
@@ -140,7 +141,7 @@ type Turn<'camera> = Pin<Box<dyn Future<Output = (View<'camera>, Part)> + Send +
 
 fn turn(mut view: View<'_>) -> Turn<'_> {
     Box::pin(async move {
-        let part = view.part().await;
+        let Ok(part) = view.part(pin!(pending::<Infallible>())).await;
         (view, part)
     })
 }
