@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    io,
+    io, mem,
     num::NonZero,
     sync::{
         Arc,
@@ -27,10 +27,31 @@ const MIN_THREADS: usize = 2;
 /// any of them, the threads wake each other again and again over that, which
 /// costs more than the pictures do. Here, each is woken once and then works
 /// through the viewers that are its own.
+///
+/// A new connection gets the lane with the fewest connections at work. Those
+/// that wait for another request do not count: a page keeps one for its stream
+/// and one for its questions, and where these took turns, all streams could
+/// come to be on one lane.
 #[derive(Debug)]
 pub struct Lanes {
-    lanes: Box<[Arc<Executor<'static>>]>,
+    lanes: Box<[Lane]>,
+    /// Which lane is the first to be looked at.
     next: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    executor: Arc<Executor<'static>>,
+    /// How many of its connections are at work.
+    at_work: Arc<AtomicUsize>,
+}
+
+/// A connection's part in the work of its lane, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    /// Not the lane itself, which owns the connection.
+    at_work: Arc<AtomicUsize>,
+    counts: bool,
 }
 
 /// Running threads.
@@ -45,18 +66,35 @@ impl Lanes {
     /// One for each processor, two at least.
     pub fn new() -> Self {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
-        let lanes = (0..processors.max(MIN_THREADS)).map(|_| Arc::default());
+        Self::of(processors.max(MIN_THREADS))
+    }
+
+    fn of(count: usize) -> Self {
         Self {
-            lanes: lanes.collect(),
+            lanes: (0..count).map(|_| Lane::default()).collect(),
             next: AtomicUsize::new(0),
         }
     }
 
-    /// Runs a connection to its end, on one of the lanes in turn.
-    pub fn run(&self, connection: impl Future<Output = ()> + Send + 'static) {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let lane = &self.lanes[turn % self.lanes.len()];
-        lane.spawn(connection).detach();
+    /// Runs a connection to its end, on the lane with the least to do; among
+    /// equals they take turns. The connection is at work from the beginning.
+    pub(crate) fn run<C>(&self, connection: impl FnOnce(Share) -> C)
+    where
+        C: Future<Output = ()> + Send + 'static,
+    {
+        let lane = self.least_at_work();
+        let share = Share::new(Arc::clone(&lane.at_work));
+        lane.executor.spawn(connection(share)).detach();
+    }
+
+    fn least_at_work(&self) -> &Lane {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.lanes.len();
+        let (before, from) = self.lanes.split_at(turn);
+        let in_turn = from.iter().chain(before);
+        // There is always one: the first of those with the fewest.
+        in_turn
+            .min_by_key(|lane| lane.at_work.load(Ordering::Relaxed))
+            .unwrap_or(&self.lanes[turn])
     }
 
     /// Starts a thread for each lane. All of them run what is on `shared` too.
@@ -66,10 +104,12 @@ impl Lanes {
     pub(crate) fn start(&self, shared: &Arc<Executor<'static>>) -> io::Result<Threads> {
         let (running, ended) = smol::channel::bounded(1);
         let threads = self.lanes.iter().enumerate().map(|(number, lane)| {
-            let (lane, shared) = (Arc::clone(lane), Arc::clone(shared));
+            let (lane, shared) = (Arc::clone(&lane.executor), Arc::clone(shared));
             let ended = ended.clone();
             let thread = thread::Builder::new().name(format!("relay-{number}"));
-            thread.spawn(move || future::block_on(lane.run(shared.run(closed(ended)))))
+            thread.spawn(move || {
+                future::block_on(lane.run(shared.run(closed(ended))));
+            })
         });
         Ok(Threads {
             running,
@@ -81,6 +121,36 @@ impl Lanes {
 impl Default for Lanes {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl Share {
+    fn new(at_work: Arc<AtomicUsize>) -> Self {
+        at_work.fetch_add(1, Ordering::Relaxed);
+        Self {
+            at_work,
+            counts: true,
+        }
+    }
+
+    /// From now on, the connection only waits.
+    pub(crate) fn rest(&mut self) {
+        if mem::replace(&mut self.counts, false) {
+            self.at_work.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// From now on, the connection is at work.
+    pub(crate) fn work(&mut self) {
+        if !mem::replace(&mut self.counts, true) {
+            self.at_work.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.rest();
     }
 }
 
@@ -103,9 +173,12 @@ async fn closed(ended: Receiver<Infallible>) {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::mpsc, time::Duration};
+    use std::{collections::BTreeMap, sync::mpsc, time::Duration};
 
     use super::*;
+
+    /// How long what must come may take.
+    const PATIENCE: Duration = Duration::from_secs(20);
 
     #[test]
     fn a_connection_that_panics_takes_none_of_its_lane_with_it() {
@@ -113,15 +186,77 @@ mod tests {
         let threads = lanes.start(&Arc::default()).unwrap();
         let (told, served) = mpsc::channel();
         for _ in &lanes.lanes {
-            lanes.run(async { panic!("of one connection") });
+            lanes.run(|_| async { panic!("of one connection") });
         }
         for _ in &lanes.lanes {
             let told = told.clone();
-            lanes.run(async move { told.send(()).unwrap() });
+            lanes.run(|_| async move { told.send(()).unwrap() });
         }
         for _ in &lanes.lanes {
-            served.recv_timeout(Duration::from_secs(20)).unwrap();
+            served.recv_timeout(PATIENCE).unwrap();
         }
         threads.stop();
+    }
+
+    #[test]
+    fn streams_are_spread_where_each_comes_with_a_connection_that_rests() {
+        let lanes = Lanes::of(2);
+        let threads = lanes.start(&Arc::default()).unwrap();
+        let (told, heard) = mpsc::channel();
+        let mut streams = BTreeMap::new();
+        for _ in 0..6 {
+            for is_stream in [true, false] {
+                let told = told.clone();
+                lanes.run(|mut share| async move {
+                    if !is_stream {
+                        share.rest();
+                    }
+                    told.send(thread::current().id()).unwrap();
+                    future::pending::<()>().await;
+                    drop(share);
+                });
+                let thread = heard.recv_timeout(PATIENCE).unwrap();
+                *streams.entry(format!("{thread:?}")).or_insert(0) += usize::from(is_stream);
+            }
+        }
+        assert!(streams.values().eq(&[3, 3]), "{streams:?}");
+        threads.stop();
+    }
+
+    #[test]
+    fn a_connection_counts_while_it_is_at_work_and_equals_take_turns() {
+        let lanes = Lanes::of(3);
+        let mut shares: Vec<Share> = (0..4)
+            .map(|_| Share::new(Arc::clone(&lanes.least_at_work().at_work)))
+            .collect();
+        assert_eq!(at_work(&lanes), [2, 1, 1]);
+        shares[1].rest();
+        shares[1].rest();
+        assert_eq!(at_work(&lanes), [2, 0, 1]);
+        shares[1].work();
+        shares[1].work();
+        assert_eq!(at_work(&lanes), [2, 1, 1]);
+        drop(shares);
+        assert_eq!(at_work(&lanes), [0, 0, 0]);
+    }
+
+    #[test]
+    fn connections_end_with_their_lanes() {
+        let lanes = Lanes::of(2);
+        let (held, dropped) = mpsc::channel::<()>();
+        lanes.run(|share| async move {
+            future::pending::<()>().await;
+            drop((share, held));
+        });
+        drop(lanes);
+        let ended = dropped.recv_timeout(PATIENCE);
+        assert_eq!(ended, Err(mpsc::RecvTimeoutError::Disconnected));
+    }
+
+    fn at_work(lanes: &Lanes) -> Vec<usize> {
+        let lanes = lanes.lanes.iter();
+        lanes
+            .map(|lane| lane.at_work.load(Ordering::Relaxed))
+            .collect()
     }
 }

@@ -230,7 +230,7 @@ impl Entrance {
                     self.open.clone(),
                 ),
             };
-            self.lanes.run(viewer.serve(arrival));
+            self.lanes.run(|share| viewer.serve(arrival, share));
         }
     }
 }

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     counters::OpenConnection,
     places::{Place, Places},
+    threads::Share,
 };
 
 /// How long a closing connection may take to say so.
@@ -58,14 +59,14 @@ enum Then {
 }
 
 impl Viewer {
-    /// Serves the connection to its end.
-    pub(super) async fn serve(self, arrival: Arrival) {
+    /// Serves the connection to its end. Its `share` rests between requests.
+    pub(super) async fn serve(self, arrival: Arrival, share: Share) {
         let _held = arrival.held;
         // It is large and short-lived, and would be part of every viewer for as
         // long as it watches.
         let handshake = Box::pin(self.handshake(arrival.stream, arrival.tls));
         let served = match handshake.await {
-            Ok(Some(stream)) => self.answer_requests(stream).await,
+            Ok(Some(stream)) => self.answer_requests(stream, share).await,
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
@@ -91,7 +92,7 @@ impl Viewer {
         connection::accept(&tls, stream).or(too_slow).await
     }
 
-    async fn answer_requests(&self, stream: ClientStream) -> io::Result<()> {
+    async fn answer_requests(&self, stream: ClientStream, mut share: Share) -> io::Result<()> {
         let limits = HeadLimits {
             bytes: self.site.limits.head_bytes,
             time: self.site.limits.head_time,
@@ -111,10 +112,12 @@ impl Viewer {
                 }
                 Some(Ok(None)) | None => break,
             };
+            share.work();
             match self.answer(connection, request).await? {
                 Then::Next(open) => connection = open,
                 Then::Ended => return Ok(()),
             }
+            share.rest();
         }
         close(connection.into_stream().into_inner()).await
     }
