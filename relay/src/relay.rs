@@ -302,7 +302,9 @@ impl Relay {
             let serving = metrics.serve(Arc::clone(&site), executor);
             self.executor.spawn(serving)
         });
-        let serving_viewers = self.viewers.serve(site, lanes, stopped.clone());
+        let serving_viewers = self
+            .viewers
+            .serve(site, Arc::clone(&lanes), stopped.clone());
         let mut viewers = self.executor.spawn(serving_viewers);
         let (cameras, state) = (Arc::clone(&self.cameras), self.state);
         let control = match Control::open(&state) {
@@ -324,7 +326,7 @@ impl Relay {
         info!("ready: https://{}/", Authority(address));
         service_manager::tell_ready();
         let cameras = Arc::clone(&self.cameras);
-        let living = async move { service_manager::keep_telling_of_life(&cameras).await };
+        let living = async move { service_manager::keep_telling_of_life(&cameras, &lanes).await };
         // Ends when it is dropped, too.
         let _living = self.executor.spawn(living);
         // None of the three ends before it is told to, unless it panics. That

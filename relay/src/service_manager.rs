@@ -7,7 +7,7 @@ use sd_notify::NotifyState;
 use smol::Timer;
 use tracing::warn;
 
-use crate::cameras::Cameras;
+use crate::{cameras::Cameras, threads::Lanes};
 
 /// Everything is served.
 pub(crate) fn tell_ready() {
@@ -20,14 +20,16 @@ pub(crate) fn tell_stopping() {
 }
 
 /// Tells for ever, twice in the time that systemd allows, that the executor on
-/// which this runs does run, and that `cameras` can be looked at. A relay that
-/// hangs is started anew (`WatchdogSec=`, systemd.service(5)).
-pub(crate) async fn keep_telling_of_life(cameras: &Cameras) -> Infallible {
+/// which this runs does run, that each of `lanes` does, and that `cameras` can
+/// be looked at. A relay that hangs is started anew (`WatchdogSec=`,
+/// systemd.service(5)).
+pub(crate) async fn keep_telling_of_life(cameras: &Cameras, lanes: &Lanes) -> Infallible {
     let Some(allowed) = sd_notify::watchdog_enabled() else {
         return future::pending().await;
     };
     loop {
         cameras.all();
+        lanes.all_answer().await;
         tell(NotifyState::Watchdog);
         Timer::after(allowed / 2).await;
     }

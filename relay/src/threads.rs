@@ -97,6 +97,14 @@ impl Lanes {
             .unwrap_or(&self.lanes[turn])
     }
 
+    /// Resolves once each lane has run something: never, while one hangs.
+    pub(crate) async fn all_answer(&self) {
+        let answers = self.lanes.iter().map(|lane| lane.executor.spawn(async {}));
+        for answer in answers.collect::<Vec<_>>() {
+            answer.await;
+        }
+    }
+
     /// Starts a thread for each lane. All of them run what is on `shared` too.
     ///
     /// # Errors
@@ -175,6 +183,8 @@ async fn closed(ended: Receiver<Infallible>) {
 mod tests {
     use std::{collections::BTreeMap, sync::mpsc, time::Duration};
 
+    use smol::{Timer, future::FutureExt as _};
+
     use super::*;
 
     /// How long what must come may take.
@@ -251,6 +261,34 @@ mod tests {
         drop(lanes);
         let ended = dropped.recv_timeout(PATIENCE);
         assert_eq!(ended, Err(mpsc::RecvTimeoutError::Disconnected));
+    }
+
+    #[test]
+    fn not_all_lanes_answer_while_one_hangs() {
+        let lanes = Lanes::of(2);
+        let threads = lanes.start(&Arc::default()).unwrap();
+        smol::block_on(lanes.all_answer());
+        for _ in &lanes.lanes {
+            let (release, released) = mpsc::channel::<()>();
+            let (told, hangs) = mpsc::channel();
+            lanes.run(|_| async move {
+                told.send(()).unwrap();
+                let _ = released.recv();
+            });
+            hangs.recv_timeout(PATIENCE).unwrap();
+            let answered = async {
+                lanes.all_answer().await;
+                true
+            };
+            let no_answer = async {
+                Timer::after(Duration::from_millis(200)).await;
+                false
+            };
+            assert!(!smol::block_on(answered.or(no_answer)));
+            drop(release);
+            smol::block_on(lanes.all_answer());
+        }
+        threads.stop();
     }
 
     fn at_work(lanes: &Lanes) -> Vec<usize> {
