@@ -17,6 +17,7 @@ use smol::{Timer, future::FutureExt as _, lock::Semaphore};
 use tracing::debug;
 
 pub(crate) use kept::KeptControls;
+use kept::Values;
 
 use crate::{
     box_http::{BoxConnection, QuestionError},
@@ -74,7 +75,9 @@ impl From<QuestionError> for ControlsError {
 }
 
 /// What can be set on the camera, and after `change`, if there is one, what
-/// became of it. What the box has done of it is kept.
+/// became of it. What the box has done of it is kept; what was kept is
+/// forgotten by a reset whatever the box says, as it may do it without saying
+/// so in time.
 ///
 /// # Errors
 /// See [`ControlsError`].
@@ -86,15 +89,22 @@ pub(crate) async fn exchange(
     let (entry, tunnel) = reachable(cameras, camera)?;
     let asking = async {
         let _turn = camera.controls_turn().await;
+        if change.is_some_and(|change| change.reset) {
+            keep(cameras, camera, Values::new(), true).await;
+        }
         let report = ask(entry, tunnel, change).await?;
-        if let Some(change) = change {
-            let kept = cameras.kept_controls();
-            let (name, set, reset) = (camera.name().clone(), report.set.clone(), change.reset);
-            smol::unblock(move || kept.keep(&name, &set, reset)).await;
+        if change.is_some() {
+            keep(cameras, camera, report.set.clone(), false).await;
         }
         Ok(report)
     };
     asking.or(too_late()).await
+}
+
+/// Keeps `values` for the camera, without waiting for the disk on this thread.
+async fn keep(cameras: &Cameras, camera: &Camera, values: Values, instead: bool) {
+    let (kept, name) = (cameras.kept_controls(), camera.name().clone());
+    smol::unblock(move || kept.keep(&name, &values, instead)).await;
 }
 
 /// Sends the camera's box what is kept for it, whenever it has made a

@@ -1,6 +1,6 @@
 //! What a camera's owner sets on its webcam, and nobody else.
 
-use std::process::Output;
+use std::{process::Output, thread, time::Duration};
 
 use pinhole_link::{Enrolment, controls::Report};
 
@@ -369,6 +369,21 @@ fn a_box_that_was_restarted_gets_back_what_its_owner_set() {
     eventually("it is forgotten", || {
         !place.state.read("controls.toml").contains("porch")
     });
+}
+
+#[test]
+fn what_was_reset_is_not_sent_again_though_the_box_did_not_say_that_it_did_it() {
+    let mut place = Place::new();
+    report(&place.change(&place.owner, BRIGHTER, &[]));
+    place.camera.says_of_controls("HTTP/1.1 500 Late\r\n\r\n");
+    let reset = place.change(&place.owner, "{\"reset\": true}", &[]);
+    assert_eq!(status(&reset), 503, "{reset}");
+    assert!(!place.state.read("controls.toml").contains("brightness"));
+    drop(place.camera);
+    place.camera = FakeBox::start(&place.enrolment);
+    // Longer than a handshake takes to be noticed.
+    thread::sleep(Duration::from_secs(4));
+    assert_eq!(place.camera.brightness_set(), 0);
 }
 
 #[test]
