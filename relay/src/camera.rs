@@ -300,6 +300,11 @@ impl Camera {
         self.controls_turn.lock().await
     }
 
+    /// The same, if nobody holds it now.
+    pub(crate) fn controls_turn_at_once(&self) -> Option<smol::lock::MutexGuard<'_, ()>> {
+        self.controls_turn.try_lock()
+    }
+
     /// Nothing under this lock can leave it half-written, so a holder that
     /// panicked does not spoil it.
     fn lock(&self) -> MutexGuard<'_, Health> {

@@ -13,7 +13,11 @@ use pinhole_link::{
     controls::{Change, MAX_REPORT_LEN, PATH, Report, Setting},
     tunnel::Tunnel,
 };
-use smol::{Timer, future::FutureExt as _, lock::Semaphore};
+use smol::{
+    Timer,
+    future::FutureExt as _,
+    lock::{MutexGuard, Semaphore, SemaphoreGuard},
+};
 use tracing::debug;
 
 pub(crate) use kept::KeptControls;
@@ -74,6 +78,18 @@ impl From<QuestionError> for ControlsError {
     }
 }
 
+impl ControlsError {
+    /// Whether the same box would say the same to the same request.
+    fn is_lasting(&self) -> bool {
+        match self {
+            Self::NoBox | Self::Unknown => true,
+            // A status of the client's fault, says section 15.5 of RFC 9110.
+            Self::Refused(status) => (400..500).contains(status),
+            Self::Offline | Self::Connection(_) | Self::TimedOut | Self::Answer => false,
+        }
+    }
+}
+
 /// What can be set on the camera, and after `change`, if there is one, what
 /// became of it. What the box has done of it is kept; what was kept is
 /// forgotten by a reset whatever the box says, as it may do it without saying
@@ -108,7 +124,8 @@ async fn keep(cameras: &Cameras, camera: &Camera, values: Values, instead: bool)
 }
 
 /// Sends the camera's box what is kept for it, whenever it has made a
-/// handshake. It waits for one of `turns`.
+/// handshake; again and again where it does not answer, and not once more where
+/// it answers that it cannot. It waits for one of `turns`.
 pub(crate) async fn keep_sending(
     camera: &Camera,
     entry: &BoxEntry,
@@ -121,7 +138,7 @@ pub(crate) async fn keep_sending(
         handshakes.next().await;
         while let Err(error) = send(camera, entry, tunnel, kept, turns).await {
             debug!("camera {}: not sent its settings: {error}", camera.name());
-            if !camera.health().online {
+            if error.is_lasting() || !camera.health().online {
                 break;
             }
             Timer::after(PAUSE).await;
@@ -136,9 +153,7 @@ async fn send(
     kept: &KeptControls,
     turns: &Semaphore,
 ) -> Result<(), ControlsError> {
-    let _turn = turns.acquire().await;
-    // An owner who changes something meanwhile has the last word.
-    let _own_turn = camera.controls_turn().await;
+    let _both = both_turns(camera, turns).await;
     let values = kept.of(camera.name());
     if values.is_empty() {
         return Ok(());
@@ -155,6 +170,23 @@ async fn send(
         debug!("camera {}: {problem}", camera.name());
     }
     Ok(())
+}
+
+/// One of `turns` and the camera's own, which makes an owner who changes
+/// something meanwhile have the last word. Neither is held while the other is
+/// waited for: other cameras need the one, and the owner needs the other.
+async fn both_turns<'turns>(
+    camera: &'turns Camera,
+    turns: &'turns Semaphore,
+) -> (SemaphoreGuard<'turns>, MutexGuard<'turns, ()>) {
+    loop {
+        let turn = turns.acquire().await;
+        if let Some(own_turn) = camera.controls_turn_at_once() {
+            return (turn, own_turn);
+        }
+        drop(turn);
+        drop(camera.controls_turn().await);
+    }
 }
 
 async fn too_late<T>() -> Result<T, ControlsError> {
@@ -229,4 +261,47 @@ fn request(change: Option<&Change>) -> Vec<u8> {
     let length = body.len();
     format!("POST {PATH} HTTP/1.0\r\nHost: camera\r\nContent-Length: {length}\r\n\r\n{body}")
         .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use smol::future;
+
+    use super::*;
+    use crate::registry::{CameraEntry, Source};
+
+    #[test]
+    fn a_box_that_cannot_is_not_asked_again_and_one_that_failed_is() {
+        for status in [400, 404, 405, 413] {
+            assert!(ControlsError::from(QuestionError::Refused(status)).is_lasting());
+        }
+        let broken = io::Error::from(io::ErrorKind::ConnectionReset);
+        for error in [
+            ControlsError::from(QuestionError::Refused(503)),
+            ControlsError::from(QuestionError::Connection(broken)),
+            ControlsError::TimedOut,
+            ControlsError::Answer,
+        ] {
+            assert!(!error.is_lasting(), "{error}");
+        }
+    }
+
+    #[test]
+    fn neither_turn_is_held_while_the_other_is_waited_for() {
+        let source = Source::Url("http://192.0.2.1/".parse().unwrap());
+        let (_removal, removed) = smol::channel::bounded(1);
+        let camera = Camera::new("porch".parse().unwrap(), CameraEntry { source }, removed);
+        let turns = Semaphore::new(1);
+        let own_turn = camera.controls_turn_at_once().unwrap();
+        let mut waiting = Box::pin(both_turns(&camera, &turns));
+        assert!(smol::block_on(future::poll_once(&mut waiting)).is_none());
+        let turn = turns.try_acquire().unwrap();
+        drop(own_turn);
+        assert!(smol::block_on(future::poll_once(&mut waiting)).is_none());
+        assert!(camera.controls_turn_at_once().is_some());
+        drop(turn);
+        let _both = smol::block_on(waiting);
+        assert!(turns.try_acquire().is_none());
+        assert!(camera.controls_turn_at_once().is_none());
+    }
 }

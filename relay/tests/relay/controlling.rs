@@ -387,6 +387,18 @@ fn what_was_reset_is_not_sent_again_though_the_box_did_not_say_that_it_did_it() 
 }
 
 #[test]
+fn a_box_that_knows_no_controls_is_not_asked_again_and_again() {
+    let mut place = Place::new();
+    report(&place.change(&place.owner, BRIGHTER, &[]));
+    drop(place.camera);
+    place.camera = FakeBox::saying_of_controls(&place.enrolment, "HTTP/1.1 404 No\r\n\r\n");
+    eventually("it is asked", || place.camera.controls_asked() > 0);
+    // Longer than the pause before a box that did not answer is asked again.
+    thread::sleep(Duration::from_secs(17));
+    assert_eq!(place.camera.controls_asked(), 1);
+}
+
+#[test]
 fn what_a_box_says_is_passed_on_only_if_it_is_sound() {
     let place = Place::new();
     for (answer, expected) in [

@@ -58,6 +58,8 @@ struct Behaviour {
     /// The brightness of its webcam, and how often that was set.
     brightness: AtomicI64,
     brightness_set: AtomicUsize,
+    /// How often it was asked about its controls, or to change them.
+    controls_asked: AtomicUsize,
     /// What it answers about its controls, if not the truth.
     says_of_controls: Mutex<Option<&'static str>>,
 }
@@ -70,9 +72,21 @@ impl FakeBox {
 
     /// Connects with a clock that is ahead by so many seconds.
     pub(crate) fn with_clock_ahead(enrolment: &Enrolment, seconds: u64) -> Self {
-        let frames = Latest::new();
-        let behaviour = Arc::new(Behaviour::default());
+        let behaviour = Behaviour::default();
         behaviour.clock_ahead.store(seconds, Ordering::SeqCst);
+        Self::with_behaviour(enrolment, behaviour)
+    }
+
+    /// Connects as one that answers this to questions about its controls.
+    pub(crate) fn saying_of_controls(enrolment: &Enrolment, answer: &'static str) -> Self {
+        let behaviour = Behaviour::default();
+        *behaviour.says_of_controls.lock().unwrap() = Some(answer);
+        Self::with_behaviour(enrolment, behaviour)
+    }
+
+    fn with_behaviour(enrolment: &Enrolment, behaviour: Behaviour) -> Self {
+        let frames = Latest::new();
+        let behaviour = Arc::new(behaviour);
         let executor = Arc::new(Executor::new());
         let tunnel = smol::block_on(open_tunnel(enrolment));
         let serving = serve(
@@ -163,6 +177,11 @@ impl FakeBox {
         self.behaviour.brightness_set.load(Ordering::SeqCst)
     }
 
+    /// How often it was asked about its controls, or to change them.
+    pub(crate) fn controls_asked(&self) -> usize {
+        self.behaviour.controls_asked.load(Ordering::SeqCst)
+    }
+
     /// From now on, answers this to questions about its controls.
     pub(crate) fn says_of_controls(&self, answer: &'static str) {
         *self.behaviour.says_of_controls.lock().unwrap() = Some(answer);
@@ -200,6 +219,7 @@ impl Behaviour {
     /// Makes a change of the one control that there is, from 0 to 255; the
     /// answer.
     fn controls(&self, change: &Change) -> String {
+        self.controls_asked.fetch_add(1, Ordering::SeqCst);
         if let Some(answer) = *self.says_of_controls.lock().unwrap() {
             return answer.to_owned();
         }
