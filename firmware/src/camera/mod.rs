@@ -136,9 +136,14 @@ fn end_with_any_panic() {
 /// Runs the service on this thread. Sockets and timers are watched by one of
 /// their own: with `smol::block_on` both would take turns at that, and wake each
 /// other for each picture, as a second thread that serves would.
+///
+/// What waits for connections is a task like those that serve them: the future
+/// that an executor runs beside its tasks is polled whenever one of these is
+/// woken, which here would ask for a connection with each picture.
 fn start(options: Options) -> io::Result<Infallible> {
     let executor = Arc::new(Executor::new());
-    future::block_on(executor.run(serve(options, Arc::clone(&executor))))
+    let serving = executor.spawn(serve(options, Arc::clone(&executor)));
+    future::block_on(executor.run(serving))
 }
 
 /// Brings up one part after the other, each as soon as what it needs is there.

@@ -27,7 +27,7 @@ use wireguard_control::{
 use super::{
     BACKLOG, CONNECT_TIMEOUT, MTU, NOT_SENT_LOW_WATER, PREFIX_LEN, Peer, PeerStatus, Settings,
     TCP_KEEPALIVE, TunnelError, USER_TIMEOUT, handshake_moments::HandshakeMoments,
-    namespace::Namespace, netlink,
+    namespace::Namespace, netlink, tcp_info,
 };
 use crate::PublicKey;
 
@@ -43,6 +43,24 @@ pub(super) fn close(stream: &Stream) -> io::Result<()> {
         result => result,
     }
 }
+
+/// Waits until less than [`NOT_SENT_LOW_WATER`] is left to be sent.
+///
+/// The mark is set for no longer than that: with it, the kernel would take a
+/// picture in pieces, and for each of them wake two threads.
+pub(super) async fn drained(stream: &Stream) -> io::Result<()> {
+    if tcp_info::not_sent(stream)? < NOT_SENT_LOW_WATER {
+        return stream.get_ref().take_error()?.map_or(Ok(()), Err);
+    }
+    let socket = SockRef::from(stream.get_ref());
+    // A constant that fits, 16 KiB.
+    socket.set_tcp_notsent_lowat(NOT_SENT_LOW_WATER as u32)?;
+    stream.writable().await?;
+    socket.set_tcp_notsent_lowat(NO_LOW_WATER)
+}
+
+/// The mark of a socket that has none (`TCP_NOTSENT_LOWAT` in tcp(7)).
+const NO_LOW_WATER: u32 = u32::MAX;
 
 /// The interface's name. It is given none, as a name would have to be free in
 /// the first namespace too; so the kernel numbers it within its kind
@@ -277,11 +295,9 @@ impl Listener {
     }
 }
 
-/// See [`super::Stream`]: no delay for small writes, no queue behind the
-/// application's back, and an error when the peer is gone.
+/// See [`super::Stream`]: no delay for small writes, and an error when the peer
+/// is gone.
 fn set_stream_options(socket: &Socket) -> io::Result<()> {
-    // A constant that fits, 16 KiB.
-    socket.set_tcp_notsent_lowat(NOT_SENT_LOW_WATER as u32)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     socket.set_tcp_keepalive(
@@ -327,5 +343,45 @@ impl TunnelError {
             Self::OneAddress(_) => true,
             Self::Listen { .. } | Self::Start(_) => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::Ipv4Addr,
+    };
+
+    use smol::Timer;
+
+    use super::*;
+
+    #[test]
+    fn what_nobody_takes_is_not_drained_until_somebody_does() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        let near = Async::new(near).unwrap();
+        smol::block_on(async {
+            drained(&near).await.unwrap();
+            while near.get_ref().write(&[7; 64 << 10]).is_ok() {}
+            let too_early = async {
+                drained(&near).await.unwrap();
+                true
+            };
+            let never = async {
+                Timer::after(Duration::from_millis(50)).await;
+                false
+            };
+            assert!(!too_early.or(never).await);
+            let taking = thread::spawn(move || while far.read(&mut [0; 4096]).unwrap() > 0 {});
+            drained(&near).await.unwrap();
+            assert!(tcp_info::not_sent(&near).unwrap() < NOT_SENT_LOW_WATER);
+            let socket = SockRef::from(near.get_ref());
+            assert_eq!(socket.tcp_notsent_lowat().unwrap(), NO_LOW_WATER);
+            drop(near);
+            taking.join().unwrap();
+        });
     }
 }

@@ -33,7 +33,7 @@ impl Stream {
     /// When the connection is broken.
     pub async fn drained(&self) -> io::Result<()> {
         match &self.0 {
-            Transport::Kernel(stream) => stream.writable().await,
+            Transport::Kernel(stream) => kernel::drained(stream).await,
             Transport::InProcess(stream) => stream.drained().await,
         }
     }

@@ -1,5 +1,5 @@
-//! What the kernel knows of a TCP connection (tcp(7), `TCP_INFO`, and
-//! `SIOCOUTQ`).
+//! What the kernel knows of a TCP connection (tcp(7), `TCP_INFO`,
+//! `SIOCOUTQ` and `SIOCOUTQNSD`).
 
 use std::{
     io, mem,
@@ -14,6 +14,9 @@ use super::headway::Headway;
 /// As much of `struct tcp_info` (linux/tcp.h) as is read here, in bytes. It
 /// only ever grows, and all of this is there since Linux 4.6.
 const INFO_LEN: usize = 160;
+
+/// Asks for the bytes that were never sent (linux/sockios.h).
+const SIOCOUTQNSD: libc::Ioctl = 0x894B;
 
 /// `TCP_CLOSE` (net/tcp_states.h): a connection that was reset or timed out.
 const CLOSED: u8 = 7;
@@ -47,7 +50,7 @@ pub fn headway(socket: impl AsFd) -> io::Result<Headway> {
         micros => Some(Duration::from_micros(micros.into())),
     };
     Ok(Headway {
-        unacknowledged: unacknowledged(socket.as_fd())?,
+        unacknowledged: count(socket.as_fd(), libc::TIOCOUTQ)?,
         acknowledged: info.u64(offset::BYTES_ACKED),
         last_acknowledgement: now.checked_sub(idle).unwrap_or(now),
         round_trip,
@@ -95,12 +98,20 @@ fn info(socket: BorrowedFd<'_>) -> io::Result<Info> {
     }
 }
 
-/// `SIOCOUTQ`, which has the number of the terminals' `TIOCOUTQ`
-/// (linux/sockios.h).
-fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<usize> {
+/// How many bytes that were written to a TCP socket were never sent so far.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub(super) fn not_sent(socket: impl AsFd) -> io::Result<usize> {
+    count(socket.as_fd(), SIOCOUTQNSD)
+}
+
+/// Asks for a number of bytes in a socket's queue: `SIOCOUTQ`, which has the
+/// number of the terminals' `TIOCOUTQ`, or [`SIOCOUTQNSD`].
+fn count(socket: BorrowedFd<'_>, question: libc::Ioctl) -> io::Result<usize> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the kernel writes one int to `bytes`, which outlives the call.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), question, &raw mut bytes) };
     match result {
         0 => Ok(usize::try_from(bytes).unwrap_or(0)),
         _ => Err(io::Error::last_os_error()),
@@ -169,5 +180,7 @@ mod tests {
         // The other end's buffer has room for a part of it.
         let left = headway(&near).unwrap().unacknowledged;
         assert!(left > 0 && left <= written, "{left} of {written}");
+        let not_sent = not_sent(&near).unwrap();
+        assert!(not_sent > 0 && not_sent <= left, "{not_sent} of {left}");
     }
 }
