@@ -39,7 +39,7 @@ use crate::paths;
 /// Most entries that are read of any list of a device's.
 const MAX_LISTED: u32 = 256;
 
-/// Largest side of a picture that is asked for, in pixels.
+/// Largest side of a picture that is asked for or taken, in pixels.
 const MAX_SIDE: u32 = 8192;
 
 /// A capture node, open.
@@ -157,7 +157,7 @@ impl Device {
                 break;
             }
             let (width, height) = sizes(&listed);
-            if width.max <= MAX_SIDE && height.max <= MAX_SIDE && width.max > 0 && height.max > 0 {
+            if is_side(width.max) && is_side(height.max) {
                 offers.push(Offer {
                     format,
                     code,
@@ -209,9 +209,12 @@ impl Device {
         };
         ioctl::S_FMT.call(self, &mut format)?;
         let set = pix(&format);
-        let side = |pixels: u32| u16::try_from(pixels).ok().filter(|side| *side > 0);
+        let side = |pixels: u32| u16::try_from(pixels).ok().filter(|_| is_side(pixels));
         let (Some(width), Some(height)) = (side(set.width), side(set.height)) else {
-            return Err(io::Error::other("it set a size that makes no sense"));
+            return Err(io::Error::other(format!(
+                "it set {}x{} pixels, which cannot be used",
+                set.width, set.height
+            )));
         };
         if FourCC::from(set.pixelformat) != choice.code {
             return Err(io::Error::other(
@@ -254,6 +257,11 @@ impl AsFd for Device {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+/// Whether a picture can be so many pixels wide or high.
+fn is_side(pixels: u32) -> bool {
+    (1..=MAX_SIDE).contains(&pixels)
 }
 
 /// The format behind V4L2's code for it, if it can be used here

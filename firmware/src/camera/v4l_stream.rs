@@ -14,7 +14,7 @@ use std::{
     num::NonZeroUsize,
     os::fd::AsFd as _,
     ptr::NonNull,
-    slice,
+    slice, thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -44,6 +44,10 @@ const MAX_BUFFERS: u32 = 32;
 
 /// Oldest capture time that is believed. A frame that is ready is younger.
 const MAX_AGE: Duration = Duration::from_secs(10);
+
+/// Pause after a driver has said that a frame is ready, and had none: it may say
+/// so again at once.
+const FALSE_ALARM: Duration = Duration::from_millis(5);
 
 /// A running stream.
 pub(super) struct Stream<'device> {
@@ -115,8 +119,8 @@ impl<'device> Stream<'device> {
     /// there until the next call.
     ///
     /// # Errors
-    /// When none comes within `patience`, or the device fails. The stream is
-    /// of no more use.
+    /// When none that is whole comes within `patience`, or the device fails. The
+    /// stream is of no more use.
     pub(super) fn next(&mut self, patience: Duration) -> Result<Delivery<'_>, StreamError> {
         if let Some(index) = self.held.take() {
             self.queue(index)?;
@@ -127,9 +131,17 @@ impl<'device> Stream<'device> {
             if !self.wait(deadline)? {
                 return Err(StreamError::TimedOut(patience));
             }
+            let damaged = taken.damaged;
             // All buffers may be ready, but no more than all.
             if let Some(newest) = taken.newest_of(self, self.buffers.len())? {
                 break newest;
+            }
+            if Instant::now() >= deadline {
+                return Err(StreamError::TimedOut(patience));
+            }
+            if taken.damaged == damaged {
+                // The driver had said that something was ready.
+                thread::sleep(FALSE_ALARM);
             }
         };
         self.held = Some(newest.index);
