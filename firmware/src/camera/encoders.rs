@@ -93,11 +93,12 @@ impl<Order: Send + 'static> Encoders<Order> {
         self.shared.lock().spare.pop().unwrap_or_default()
     }
 
-    /// Has `job` done, in the place of what still waits.
+    /// Has `job` done, in the place of what still waits. Returns whether
+    /// something did, and so is passed over.
     ///
     /// # Errors
     /// When the system has not one thread to give.
-    pub(super) fn encode(&mut self, job: Job<Order>) -> io::Result<()> {
+    pub(super) fn encode(&mut self, job: Job<Order>) -> io::Result<bool> {
         let mut bench = self.shared.lock();
         let passed_over = bench.waiting.replace(job);
         let is_slow = passed_over.is_some();
@@ -116,7 +117,7 @@ impl<Order: Send + 'static> Encoders<Order> {
                 Err(_) => {}
             }
         }
-        Ok(())
+        Ok(is_slow)
     }
 }
 
@@ -246,15 +247,16 @@ mod tests {
         });
         let mut encode = |order| {
             let picture = Raw::Planes(Planes::new(16, 16));
-            encoders.encode(job(order, picture, Scale::Full)).unwrap();
-            encoders.running
+            let passed_over = encoders.encode(job(order, picture, Scale::Full)).unwrap();
+            (passed_over, encoders.running)
         };
-        assert_eq!(encode(1), 1);
+        assert_eq!(encode(1), (false, 1));
         assert_eq!(made.recv_timeout(PATIENCE), Ok(1));
-        assert_eq!(encode(2), 1, "nothing had to make place");
-        assert_eq!(encode(3), 2);
+        assert_eq!(encode(2), (false, 1), "nothing had to make place");
+        assert_eq!(encode(3), (true, 2));
         assert_eq!(made.recv_timeout(PATIENCE), Ok(3));
-        assert_eq!((encode(4), encode(5), encode(6)), (2, 2, 2));
+        assert_eq!(encode(4), (false, 2));
+        assert_eq!((encode(5), encode(6)), ((true, 2), (true, 2)));
         drop(release);
         assert_eq!(made.recv_timeout(PATIENCE), Ok(6));
     }

@@ -75,9 +75,12 @@ impl Finishing {
                     quality: aimed.quality,
                     order: Order { origin, as_it_came },
                 };
-                if let Err(error) = self.encoders.encode(job) {
-                    self.outlet
-                        .dropped(format_args!("no thread to encode it: {error}"));
+                match self.encoders.encode(job) {
+                    Ok(false) => {}
+                    Ok(true) => self.outlet.passed_over(),
+                    Err(error) => self
+                        .outlet
+                        .dropped(format_args!("no thread to encode it: {error}")),
                 }
             }
         }

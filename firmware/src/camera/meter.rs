@@ -1,5 +1,5 @@
-//! Tells from acknowledgements when the next picture may be begun, and how long
-//! the uplink takes for one.
+//! The arithmetic on acknowledgements, without a connection or a clock: when the
+//! next picture may be begun, and how long the uplink takes for one.
 //!
 //! What has left the socket may still wait in the tunnel's queue, the router's
 //! or the modem's, where it grows old. So the next picture is begun only when

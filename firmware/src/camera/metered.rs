@@ -1,4 +1,5 @@
-//! A connection that lets one picture at a time through, as its [`Meter`] says.
+//! A connection to the relay that is metered: it asks its [`Meter`] before each
+//! picture, waits for as long as that says, and tells the [`Aim`] what has passed.
 
 use std::{
     io,

@@ -69,6 +69,11 @@ impl Outlet {
         self.status.lost(count);
     }
 
+    /// Counts one captured picture in whose place a newer one is encoded.
+    pub(super) fn passed_over(&self) {
+        self.status.passed_over();
+    }
+
     /// Counts one captured picture that is unfit to be sent, and tells of it in
     /// the log, once a minute at most.
     pub(super) fn dropped(&self, reason: impl ToString) {

@@ -44,6 +44,7 @@ struct Changing {
     in_use: Option<InUse>,
     captured: u64,
     lost: u64,
+    passed_over: u64,
     dropped: u64,
     last_dropped: Option<String>,
     sent: u64,
@@ -173,6 +174,12 @@ impl Status {
         self.changing().lost += count;
     }
 
+    /// Counts a picture that came and was not encoded: all encoders were busy
+    /// until a newer one came.
+    pub(super) fn passed_over(&self) {
+        self.changing().passed_over += 1;
+    }
+
     /// Counts a picture that came and was unfit to be sent.
     pub(super) fn dropped(&self, reason: String) {
         let mut changing = self.changing();
@@ -231,6 +238,7 @@ impl Status {
             frames: FramesReport {
                 captured: changing.captured,
                 lost: changing.lost,
+                passed_over: changing.passed_over,
                 dropped: changing.dropped,
                 last_dropped: changing.last_dropped.as_deref(),
                 sent: changing.sent,
@@ -402,6 +410,7 @@ struct MachineReport<'status> {
 struct FramesReport<'status> {
     captured: u64,
     lost: u64,
+    passed_over: u64,
     dropped: u64,
     last_dropped: Option<&'status str>,
     sent: u64,

@@ -76,6 +76,7 @@ fn the_json_tells_all_of_it() {
     status.live(webcam());
     status.captured();
     status.dropped("the JPEG has no end".to_owned());
+    status.passed_over();
     assert_eq!(status.sent(), 1);
     status.set_tunnel(Tunnel {
         implementation: Implementation::InProcess,
@@ -90,6 +91,7 @@ fn the_json_tells_all_of_it() {
     assert_eq!(live["in_use"]["offered"][0], "MJPG 640x480");
     assert_eq!(live["in_use"]["device"], "HD \"Webcam\"");
     assert_eq!(live["frames"]["captured"], 1);
+    assert_eq!(live["frames"]["passed_over"], 1);
     assert_eq!(live["frames"]["last_dropped"], "the JPEG has no end");
     assert_eq!(live["frames"]["newest_sequence"], 3);
     assert_eq!(live["frames"]["sent"], 1);
