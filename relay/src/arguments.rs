@@ -53,7 +53,7 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print a link to all cameras and to the list of them
+    /// Print a link to the list of cameras and to every camera on it
     Link {
         /// For all cameras; `camera link NAME` makes links to one
         #[arg(long, required = true)]
@@ -177,9 +177,9 @@ pub(crate) struct Run {
     #[arg(long, value_name = "ADDRESS:PORT")]
     tunnel_listen: Option<SocketAddr>,
 
-    /// Where plain HTTP is sent on to HTTPS, or off [default: port 80 beside
-    /// port 443, with --acme and with certificate files]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    /// Where plain HTTP is sent on to HTTPS [default: port 80 beside port 443,
+    /// with --acme and with certificate files]
+    #[arg(long, value_name = "ADDRESS:PORT|off")]
     redirect_listen: Option<OptionalAddress>,
 
     /// Where monitoring connects, over TCP: /metrics and /healthz [default: off]
@@ -198,7 +198,7 @@ pub(crate) struct Run {
     certificate: Certificate,
 
     /// Another name or address for the self-signed certificate, beside
-    /// localhost; may be given more than once
+    /// localhost, 127.0.0.1 and ::1; may be given more than once
     #[arg(long, requires = "self_signed")]
     name: Vec<String>,
 }
