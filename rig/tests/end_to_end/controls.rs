@@ -167,6 +167,21 @@ fn an_owner_sets_the_camera_on_its_page() {
         page.screenshot().unwrap(),
     )
     .unwrap();
+    // What somebody else sets does not move what is being chosen here.
+    for (is_flipped, take, leave) in [
+        (false, "focus()", "blur()"),
+        (true, &pointer("pointerdown"), &pointer("pointerup")),
+    ] {
+        page.evaluate(&format!("{slider}.{take}; {slider}.value = 90"))
+            .unwrap();
+        let json = json!({ "set": { "brightness": 30, "horizontal_flip": is_flipped } });
+        change(&scene, &owner, &json.to_string());
+        wait_for(&mut page, &format!("{flip}.checked === {is_flipped}"));
+        let shown = page.evaluate(&format!("{slider}.value")).unwrap();
+        assert_eq!(shown, "90", "{take}");
+        page.evaluate(&format!("{slider}.{leave}")).unwrap();
+        wait_for(&mut page, &format!("{slider}.value === '30'"));
+    }
     page.evaluate("document.getElementById('settings-reset').click()")
         .unwrap();
     wait_for(
@@ -236,6 +251,10 @@ fn values(report: &Value) -> Vec<i64> {
     controls
         .map(|control| control["value"].as_i64().unwrap())
         .collect()
+}
+
+fn pointer(event: &str) -> String {
+    format!("dispatchEvent(new PointerEvent('{event}', {{ bubbles: true }}))")
 }
 
 fn wait_for(page: &mut Chromium, condition: &str) {

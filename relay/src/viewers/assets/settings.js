@@ -13,7 +13,7 @@ const reset = element('settings-reset');
 const { name, owner } = settings.dataset;
 
 // An address is copied without a thought, and an owner's must not be. A cookie
-// opens this page from here on.
+// opens this page from here on. The browser's history of pages has it still.
 history.replaceState(history.state, '', location.pathname + location.hash);
 
 // The rows, by the name of their control.
@@ -21,6 +21,8 @@ const rows = new Map();
 // What is to be sent next, while something is being sent.
 let pending;
 let sending = false;
+// The row whose slider is being dragged.
+let dragged;
 
 function say(words) {
   // Screen readers speak a change of it.
@@ -75,6 +77,8 @@ function enable(enabled) {
   reset.hidden = !enabled;
 }
 
+// Shows what the box says. Nothing is waiting to be sent, so what was changed
+// here has been answered, if only by silence.
 function show(report) {
   const names = report.controls.map((control) => control.name);
   if (names.join() !== [...rows.keys()].join()) build(report.controls);
@@ -115,7 +119,11 @@ class Row {
     for (const entry of control.menu ?? []) {
       this.input.append(new Option(entry.name, entry.value));
     }
+    this.input.addEventListener('pointerdown', () => {
+      if (this.kind === 'number') dragged = this;
+    });
     this.input.addEventListener('input', () => {
+      this.changed = true;
       this.tell();
       change(control.name, this.chosen());
     });
@@ -129,9 +137,18 @@ class Row {
 
   update(control) {
     this.fixed = control.inactive || control.read_only;
-    if (this.kind === 'switch') this.input.checked = control.value !== 0;
-    else this.input.value = control.value;
+    if (this.fixed || !this.isInUse()) {
+      if (this.kind === 'switch') this.input.checked = control.value !== 0;
+      else this.input.value = control.value;
+      this.changed = false;
+    }
     this.tell();
+  }
+
+  // Nobody's slider may move under the hand. Where the focus is, somebody may
+  // be choosing: there, only the answer to a change is shown.
+  isInUse() {
+    return dragged === this || (document.activeElement === this.input && !this.changed);
   }
 
   tell() {
@@ -140,7 +157,12 @@ class Row {
   }
 }
 
+for (const end of ['pointerup', 'pointercancel', 'blur']) {
+  addEventListener(end, () => { dragged = undefined; });
+}
+
 reset.addEventListener('click', () => {
+  for (const row of rows.values()) row.changed = true;
   pending = { reset: true, set: {} };
   exchange();
 });
