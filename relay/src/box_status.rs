@@ -100,6 +100,8 @@ struct InUse {
 struct Frames {
     captured: Option<u64>,
     lost: Option<u64>,
+    /// Captured while every encoder was busy.
+    passed_over: Option<u64>,
     dropped: Option<u64>,
     last_dropped: Option<String>,
     sent: Option<u64>,
