@@ -41,6 +41,7 @@ packages_to() {
     'test the relay and its tunnel') echo curl faketime iproute2 pebble wireguard-go ;;
     "test the box's network") echo busybox iproute2 radvd ;;
     'package the relay') echo dpkg-dev jq ;;
+    "check the relay's package") echo e2fsprogs genext2fs mmdebstrap qemu-system-x86 uidmap ;;
     'narrow an uplink') echo iproute2 ;;
     'fuzz') echo g++ ;;
     'check the scripts') echo shellcheck xz-utils zstd ;;
