@@ -128,11 +128,11 @@ fn registry(settings: &Settings) -> (Option<Registry>, Finding) {
             (Some(registry), found)
         }
         Ok(None) => (
-            None,
+            Some(Registry::default()),
             finding(
-                Verdict::Fail,
+                Verdict::Warn,
                 "cameras",
-                format_args!("none in {at}: run `pinhole-relay camera add NAME` first"),
+                format_args!("none in {at}: run `pinhole-relay camera add NAME`, at any time"),
             ),
         ),
         Err(error) => (None, finding(Verdict::Fail, "cameras", error)),

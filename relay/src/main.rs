@@ -111,7 +111,9 @@ fn manage(command: CameraCommand, state: &StateDirectory) -> Result<(), Box<dyn 
             let (url, access) = (url.read()?, access.read()?);
             enrol::add_url(state, &name, url, access, most_cameras(config.as_deref())?)?;
             println!("Camera {name} is added. The picture will be at /{name} of this relay.");
-            sharing::tell_access(state, &name)?;
+            if let Some(words) = sharing::first_access(state, &name)? {
+                println!("{words}");
+            }
         }
         CameraCommand::Add {
             name,
@@ -125,7 +127,7 @@ fn manage(command: CameraCommand, state: &StateDirectory) -> Result<(), Box<dyn 
             let access = access.read()?;
             let most = most_cameras(config.as_deref())?;
             let enrolment = enrol::add(state, &name, endpoint, access, most, &output)?;
-            if let Output::File(path) = output {
+            if let Output::File(path) = &output {
                 println!(
                     "Camera {name} is enrolled. Its box needs the file {}: copy it to the boot\n\
                      partition of the box's card, under the name pinhole.toml, and delete it here.\n\
@@ -133,7 +135,12 @@ fn manage(command: CameraCommand, state: &StateDirectory) -> Result<(), Box<dyn 
                     path.display()
                 );
                 handing.print_qr_code(&enrolment);
-                sharing::tell_access(state, &name)?;
+            }
+            match (sharing::first_access(state, &name)?, output) {
+                (Some(words), Output::File(_)) => println!("{words}"),
+                // There, it would spoil the enrolment.
+                (Some(words), Output::Stdout) => eprintln!("{words}"),
+                (None, _) => {}
             }
         }
         CameraCommand::Rotate {

@@ -29,7 +29,7 @@ use crate::{
     metrics::Metrics,
     network::Network,
     redirect::{Redirect, RedirectListen},
-    registry::{REGISTRY_FILE, Registry, RegistryError},
+    registry::{Registry, RegistryError},
     service_manager,
     sockets::Sockets,
     state::{RunningError, StateDirectory, StateLock},
@@ -166,13 +166,13 @@ impl Relay {
     /// See [`StartError`].
     pub fn open(settings: Settings, sockets: &Sockets) -> Result<Self, StartError> {
         info!("state: {}", settings.state.path().display());
-        let registry = Registry::read(&settings.state)?
-            .ok_or_else(|| RegistryError::Missing(settings.state.join(REGISTRY_FILE)))?;
+        let registry = Registry::read(&settings.state)?.unwrap_or_default();
         // A relay without its key must not even take the ports.
         registry.private_key(&settings.state)?;
         if registry.cameras.is_empty() {
             warn!("no camera is enrolled: run `pinhole-relay camera add NAME`, at any time");
         }
+        settings.state.make().map_err(RegistryError::from)?;
         let running = settings.state.lock_for_running()?;
         let redirect_address = settings
             .redirect_listen

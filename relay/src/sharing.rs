@@ -146,17 +146,21 @@ pub(crate) fn print_all_link(
     Ok(())
 }
 
-/// Tells how the camera that was just added is opened.
-pub(crate) fn tell_access(state: &StateDirectory, name: &CameraName) -> Result<(), Box<dyn Error>> {
+/// How the camera that was just added is opened, in words, with its first link;
+/// `None` where it takes none.
+pub(crate) fn first_access(
+    state: &StateDirectory,
+    name: &CameraName,
+) -> Result<Option<String>, Box<dyn Error>> {
     let valid = validity(VALID)?;
-    if let Some(link) = changes::first_link(state, name, valid)? {
-        println!(
+    let link = changes::first_link(state, name, valid)?;
+    Ok(link.map(|link| {
+        format!(
             "Only those who have a link can see it. This one is valid for {} days:\n\n{link}\n\n\
              `pinhole-relay camera link {name}` prints others.",
             valid.as_secs() / (24 * 3600)
-        );
-    }
-    Ok(())
+        )
+    }))
 }
 
 fn print(link: &Link) {

@@ -145,7 +145,11 @@ impl StateDirectory {
         }
     }
 
-    fn make(&self) -> Result<(), StateError> {
+    /// Makes the directory, if there is none.
+    ///
+    /// # Errors
+    /// When this user may not.
+    pub fn make(&self) -> Result<(), StateError> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)

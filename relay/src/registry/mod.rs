@@ -50,7 +50,7 @@ pub const REGISTRY_FILE: &str = "registry.toml";
 pub const KEY_FILE: &str = "wireguard.key";
 
 /// What the file says.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct Registry {
     /// The relay's own end of the tunnel. Where there is none there is no box.
     pub relay: Option<RelayEntry>,

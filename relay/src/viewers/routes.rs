@@ -56,9 +56,10 @@ pub(super) async fn answer(site: &Site, request: &Request, from: IpAddr) -> Answ
             Answer::Finite(response)
         }
         _ => {
-            let words = "Only GET, HEAD and OPTIONS are answered here.";
-            let mut response = text(StatusCode::MethodNotAllowed, words);
-            response.insert_header("Allow", allowed(request));
+            let allowed = allowed(request);
+            let words = format!("Only {allowed} are answered here.");
+            let mut response = text(StatusCode::MethodNotAllowed, &words);
+            response.insert_header("Allow", allowed);
             Answer::Finite(response)
         }
     };

@@ -77,8 +77,8 @@ fn check_says_what_stands_in_the_way_and_what_does_not() {
         (output.status.code(), told)
     };
     let (status, told) = run("check");
-    assert_eq!(status, Some(1), "{told}");
-    assert!(told.contains("fail cameras     none in "), "{told}");
+    assert_eq!(status, Some(0), "{told}");
+    assert!(told.contains("warn cameras     none in "), "{told}");
     state.enrol("porch", 1000);
     let (status, told) = run("check");
     assert_eq!(status, Some(0), "{told}");

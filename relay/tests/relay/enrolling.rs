@@ -71,6 +71,8 @@ fn the_endpoint_is_remembered_and_addresses_are_used_again() {
 fn add(state: &State, name: &str) -> Enrolment {
     let output = state.run(&["camera", "add", name, "--output", "-"]);
     assert!(output.status.success(), "{output:?}");
+    let link = format!("/{name}?token=");
+    assert!(String::from_utf8(output.stderr).unwrap().contains(&link));
     Enrolment::from_toml(&String::from_utf8(output.stdout).unwrap()).unwrap()
 }
 
