@@ -10,6 +10,7 @@ use netlink_packet_route::{
     link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
 };
 use netlink_request::netlink_request_rtnl;
+use nix::errno::Errno;
 
 /// Moves an interface into the network namespace of a process.
 pub(super) fn give(name: &str, process: u32) -> io::Result<()> {
@@ -52,7 +53,11 @@ pub(super) fn silence(prefix: &str) -> io::Result<()> {
             let mut message = LinkMessage::default();
             message.header.index = link.header.index;
             message.header.change_mask = LinkFlags::Up;
-            request(RouteNetlinkMessage::SetLink(message))?;
+            match request(RouteNetlinkMessage::SetLink(message)) {
+                // The kernel takes away what hostapd had made, and may do so meanwhile.
+                Err(error) if error.raw_os_error() == Some(Errno::ENODEV as i32) => {}
+                other => drop(other?),
+            }
         }
     }
     Ok(())
