@@ -12,7 +12,7 @@ mod request;
 
 pub use connection::{BodyError, Connection};
 pub use head::{HeadError, HeadLimits};
-pub use http_types::{Method, Response, StatusCode};
+pub use http_types::{Body, Method, Response, StatusCode};
 pub use request::{Request, Version};
 
 use crate::multipart::{self, Framing};

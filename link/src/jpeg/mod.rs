@@ -8,7 +8,6 @@
 mod huffman;
 mod repair;
 
-use memchr::memchr;
 pub use repair::{Comments, repair};
 
 /// Start of image (T.81 table B.1).
@@ -17,6 +16,10 @@ const SOI: u8 = 0xD8;
 const EOI: u8 = 0xD9;
 /// Start of scan.
 const SOS: u8 = 0xDA;
+/// Start of a baseline frame; the extended sequential and the progressive one
+/// follow.
+const SOF0: u8 = 0xC0;
+const SOF2: u8 = 0xC2;
 /// Define Huffman tables.
 const DHT: u8 = 0xC4;
 /// Application segment 0: JFIF's header, or `AVI1` from a webcam.
@@ -28,6 +31,9 @@ const APP15: u8 = 0xEF;
 /// Comment.
 const COM: u8 = 0xFE;
 
+/// How many bytes of entropy-coded data are looked at together.
+const BLOCK: usize = 128;
+
 /// What a picture's segments say about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Picture {
@@ -35,6 +41,10 @@ pub struct Picture {
     pub width: u16,
     /// Height in pixels.
     pub height: u16,
+    /// Whether it is coded as every decoder knows it: DCT, sequential or
+    /// progressive, with Huffman codes and 8 bits a sample. Others are lossless,
+    /// hierarchical, arithmetic or finer (T.81 tables B.1 and B.2).
+    pub is_common: bool,
 }
 
 /// Where a picture's parts are, as the walk found them.
@@ -95,7 +105,7 @@ fn walk(jpeg: &[u8], mut visit: impl FnMut(&Segment<'_>)) -> Result<Layout, Jpeg
     if !jpeg.starts_with(&[0xFF, SOI]) {
         return Err(JpegError::NoStart);
     }
-    let mut size = None;
+    let mut picture = None;
     let mut has_huffman_tables = false;
     let mut first_scan = None;
     let mut position = 2;
@@ -122,17 +132,16 @@ fn walk(jpeg: &[u8], mut visit: impl FnMut(&Segment<'_>)) -> Result<Layout, Jpeg
             }
             DHT if first_scan.is_none() => has_huffman_tables = true,
             marker if is_frame_header(marker) => {
-                if size.is_some() {
+                if picture.is_some() {
                     return Err(JpegError::FrameHeader);
                 }
-                size = Some(segment.frame_size()?);
+                picture = Some(segment.picture()?);
             }
             _ => {}
         }
     };
-    let (width, height) = size.ok_or(JpegError::FrameHeader)?;
     Ok(Layout {
-        picture: Picture { width, height },
+        picture: picture.ok_or(JpegError::FrameHeader)?,
         len,
         last_header,
         first_scan: first_scan.ok_or(JpegError::NoScan)?,
@@ -190,15 +199,19 @@ impl<'jpeg> Segment<'jpeg> {
         }
     }
 
-    /// Width and height, out of a frame header (T.81 B.2.2).
-    fn frame_size(&self) -> Result<(u16, u16), JpegError> {
-        let [_precision, y1, y0, x1, x0, components, ..] = *self.payload else {
+    /// The picture that a frame header announces (T.81 B.2.2).
+    fn picture(&self) -> Result<Picture, JpegError> {
+        let [precision, y1, y0, x1, x0, components, ..] = *self.payload else {
             return Err(JpegError::FrameHeader);
         };
         let size = (u16::from_be_bytes([x1, x0]), u16::from_be_bytes([y1, y0]));
         let complete = self.payload.len() == 6 + 3 * usize::from(components);
         match size {
-            (1.., 1..) if complete && components > 0 => Ok(size),
+            (width @ 1.., height @ 1..) if complete && components > 0 => Ok(Picture {
+                width,
+                height,
+                is_common: matches!(self.marker, SOF0..=SOF2) && precision == 8,
+            }),
             _ => Err(JpegError::FrameHeader),
         }
     }
@@ -213,17 +226,37 @@ fn is_frame_header(marker: u8) -> bool {
 /// marker that is neither a stuffed zero nor a restart.
 fn entropy_end(jpeg: &[u8], start: usize) -> usize {
     let mut position = start;
-    while let Some(offset) = memchr(0xFF, &jpeg[position..]) {
-        position += offset;
-        match jpeg.get(position + 1) {
-            // A fill byte: the next round looks at the one behind it.
-            Some(0xFF) => position += 1,
-            Some(0x00 | 0xD0..=0xD7) => position += 2,
-            Some(_) => return position,
-            None => break,
+    while let Some(block) = jpeg.get(position..=position + BLOCK) {
+        if may_hold_marker(block)
+            && let Some(offset) = marker_within(block)
+        {
+            return position + offset;
         }
+        position += BLOCK;
     }
-    jpeg.len()
+    marker_within(&jpeg[position..]).map_or(jpeg.len(), |offset| position + offset)
+}
+
+/// Whether any FF is followed by more than a stuffed zero. Every fiftieth byte of
+/// a picture may be an FF: this looks at all bytes alike, so that the compiler
+/// makes vector instructions of it.
+fn may_hold_marker(bytes: &[u8]) -> bool {
+    let followers = &bytes[1..];
+    let told = bytes
+        .iter()
+        .zip(followers)
+        .fold(0, |told, (byte, follower)| {
+            told | if *byte == 0xFF { *follower } else { 0 }
+        });
+    told != 0
+}
+
+/// Where the first marker is that ends entropy-coded data. An FF before it is a
+/// fill byte.
+fn marker_within(bytes: &[u8]) -> Option<usize> {
+    bytes
+        .windows(2)
+        .position(|pair| pair[0] == 0xFF && !matches!(pair[1], 0x00 | 0xD0..=0xD7 | 0xFF))
 }
 
 #[cfg(test)]
@@ -254,8 +287,23 @@ pub(crate) mod tests {
         let layout = walk(&jpeg, |_| {}).unwrap();
         assert_eq!(check(&jpeg), Ok(layout.picture));
         assert_eq!((layout.picture.width, layout.picture.height), (16, 8));
+        assert!(layout.picture.is_common);
         assert!(layout.has_huffman_tables && !layout.lacks_end);
         assert_eq!(layout.len, jpeg.len());
+    }
+
+    #[test]
+    fn a_picture_that_few_can_decode_is_told_from_the_others() {
+        let jpeg = sample(&[], true);
+        let header = jpeg.windows(2).position(|it| it == [0xFF, SOF0]).unwrap();
+        let with = |offset: usize, byte| {
+            let mut jpeg = jpeg.clone();
+            jpeg[header + offset] = byte;
+            check(&jpeg).unwrap().is_common
+        };
+        // Progressive; lossless; 12 bits a sample.
+        assert!(with(1, SOF2));
+        assert!(!with(1, 0xC3) && !with(4, 12));
     }
 
     #[test]
@@ -277,7 +325,35 @@ pub(crate) mod tests {
         }
     }
 
+    fn entropy_coded() -> impl Strategy<Value = u8> {
+        prop_oneof![8 => any::<u8>(), 2 => Just(0x00), 2 => Just(0xD3), 1 => Just(0xFF)]
+    }
+
+    #[test]
+    fn the_end_is_found_wherever_it_lies() {
+        for end in 0..3 * BLOCK {
+            let mut data = vec![0xFF; end];
+            data.iter_mut()
+                .skip(1)
+                .step_by(2)
+                .for_each(|byte| *byte = 0);
+            data.extend_from_slice(&[0xFF, EOI]);
+            assert_eq!(entropy_end(&data, 0), end);
+            assert_eq!(entropy_end(&data[..=end], 0), end + 1);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn blocks_hide_no_marker(
+            data in prop::collection::vec(entropy_coded(), 0..5 * BLOCK),
+            start in 0..BLOCK,
+        ) {
+            let start = start.min(data.len());
+            let end = marker_within(&data[start..]).map_or(data.len(), |offset| start + offset);
+            prop_assert_eq!(entropy_end(&data, start), end);
+        }
+
         #[test]
         fn any_bytes_end_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
             let _ = check(&bytes);
