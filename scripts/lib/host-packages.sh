@@ -44,7 +44,7 @@ packages_to() {
     "check the relay's package") echo e2fsprogs genext2fs mmdebstrap qemu-system-x86 uidmap ;;
     'narrow an uplink') echo iproute2 ;;
     'fuzz') echo g++ ;;
-    'check the scripts') echo shellcheck xz-utils zstd ;;
+    'check the scripts') echo git shellcheck xz-utils zstd ;;
     esac
 }
 

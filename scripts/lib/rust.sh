@@ -125,15 +125,30 @@ build_for_host() {
 
 # build_for_box PACKAGE…: static binaries for the box, the same whoever builds them wherever.
 build_for_box() {
-    local flags=(
+    cargo_for_box build "${@/#/--package=}"
+}
+
+# build_test_for_box PACKAGE TEST FILE: one integration test of a package, as a static binary.
+build_test_for_box() {
+    local program
+    program=$(cargo_for_box test --no-run "--package=$1" "--test=$2" \
+        --message-format=json-render-diagnostics |
+        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
+    install "$program" "$3"
+}
+
+# cargo_for_box COMMAND ARGUMENT…
+cargo_for_box() {
+    local command=$1 flags=(
         -C target-feature=+crt-static
         "--remap-path-prefix=$cargo_home=/cargo"
         "--remap-path-prefix=$CARGO_TARGET_DIR=/target"
         "--remap-path-prefix=$checkout=/pinhole"
     )
+    shift
     cd "$checkout" || return
     CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && printf '%s' "${flags[*]}") \
         CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
         RUSTC="$rust/bin/rustc" \
-        cargo build --locked --release "${@/#/--package=}" "--target=$box_target"
+        cargo "$command" --locked --release "--target=$box_target" "$@"
 }

@@ -27,7 +27,7 @@ use wireguard_control::{
 use super::{
     BACKLOG, CONNECT_TIMEOUT, MTU, NOT_SENT_LOW_WATER, PREFIX_LEN, Peer, PeerStatus, Settings,
     TCP_KEEPALIVE, TunnelError, USER_TIMEOUT, handshake_moments::HandshakeMoments,
-    namespace::Namespace, netlink, tcp_info,
+    namespace::Namespace, netlink, reachable::Reachable, tcp_info,
 };
 use crate::PublicKey;
 
@@ -46,21 +46,38 @@ pub(super) fn close(stream: &Stream) -> io::Result<()> {
 
 /// Waits until less than [`NOT_SENT_LOW_WATER`] is left to be sent.
 ///
-/// The mark is set for no longer than that: with it, the kernel would take a
-/// picture in pieces, and for each of them wake two threads.
+/// The mark is set for no longer than that, nor than somebody waits: with it,
+/// the kernel would take a picture in pieces, and for each of them wake two
+/// threads.
 pub(super) async fn drained(stream: &Stream) -> io::Result<()> {
     if tcp_info::not_sent(stream)? < NOT_SENT_LOW_WATER {
         return stream.get_ref().take_error()?.map_or(Ok(()), Err);
     }
-    let socket = SockRef::from(stream.get_ref());
-    // A constant that fits, 16 KiB.
-    socket.set_tcp_notsent_lowat(NOT_SENT_LOW_WATER as u32)?;
-    stream.writable().await?;
-    socket.set_tcp_notsent_lowat(NO_LOW_WATER)
+    let _mark = LowWaterMark::set(stream)?;
+    stream.writable().await
 }
 
 /// The mark of a socket that has none (`TCP_NOTSENT_LOWAT` in tcp(7)).
 const NO_LOW_WATER: u32 = u32::MAX;
+
+/// [`NOT_SENT_LOW_WATER`] on a socket, until it is dropped.
+struct LowWaterMark<'a>(SockRef<'a>);
+
+impl<'a> LowWaterMark<'a> {
+    fn set(stream: &'a Stream) -> io::Result<Self> {
+        let socket = SockRef::from(stream.get_ref());
+        // A constant that fits, 16 KiB.
+        socket.set_tcp_notsent_lowat(NOT_SENT_LOW_WATER as u32)?;
+        Ok(Self(socket))
+    }
+}
+
+impl Drop for LowWaterMark<'_> {
+    fn drop(&mut self) {
+        // It was set on this socket before: taking it back cannot fail.
+        let _ = self.0.set_tcp_notsent_lowat(NO_LOW_WATER);
+    }
+}
 
 /// The interface's name. It is given none, as a name would have to be free in
 /// the first namespace too; so the kernel numbers it within its kind
@@ -214,6 +231,9 @@ impl Interface {
     }
 
     pub(super) async fn connect(&self, remote: SocketAddrV6) -> io::Result<Stream> {
+        self.reachable(*remote.ip())
+            .map_err(io::Error::other)?
+            .require()?;
         let socket = self.socket()?;
         set_stream_options(&socket)?;
         match socket.connect(&SocketAddr::V6(remote).into()) {
@@ -233,6 +253,23 @@ impl Interface {
         };
         connected.or(timed_out).await?;
         Ok(stream)
+    }
+
+    /// Whether there is a way to a tunnel address. The kernel's own word, an
+    /// ICMPv6 message to the sender (`wg_xmit` in Linux's
+    /// drivers/net/wireguard/device.c), gets lost: it would come by the
+    /// namespace's loopback interface, which is down.
+    fn reachable(&self, address: Ipv6Addr) -> Result<Reachable, TunnelError> {
+        let peers = self.device()?.peers;
+        let has_address = |peer: &&PeerInfo| {
+            let allowed = &peer.config.allowed_ips;
+            allowed.iter().any(|allowed| allowed.address == address)
+        };
+        Ok(match peers.iter().find(has_address) {
+            None => Reachable::NoPeer,
+            Some(peer) if peer.config.endpoint.is_none() => Reachable::NotYet,
+            Some(_) => Reachable::Yes,
+        })
     }
 
     pub(super) fn listen(&self, port: u16) -> io::Result<Listener> {
@@ -375,10 +412,12 @@ mod tests {
                 false
             };
             assert!(!too_early.or(never).await);
+            let socket = SockRef::from(near.get_ref());
+            // Nobody waits any more.
+            assert_eq!(socket.tcp_notsent_lowat().unwrap(), NO_LOW_WATER);
             let taking = thread::spawn(move || while far.read(&mut [0; 4096]).unwrap() > 0 {});
             drained(&near).await.unwrap();
             assert!(tcp_info::not_sent(&near).unwrap() < NOT_SENT_LOW_WATER);
-            let socket = SockRef::from(near.get_ref());
             assert_eq!(socket.tcp_notsent_lowat().unwrap(), NO_LOW_WATER);
             drop(near);
             taking.join().unwrap();

@@ -23,6 +23,7 @@ mod in_process;
 mod kernel;
 mod namespace;
 mod netlink;
+mod reachable;
 mod stream;
 mod tcp_info;
 

@@ -1,5 +1,5 @@
-//! The in-process tunnel against others: Debian's `wireguard-go`, and the
-//! kernel implementation. The other end's TCP is the kernel's in both.
+//! The in-process tunnel against one of another make: Debian's `wireguard-go`,
+//! with the kernel's TCP behind it.
 
 use std::{
     env,
@@ -14,16 +14,13 @@ use std::{
 
 use pinhole_link::{
     PrivateKey, PublicKey,
-    tunnel::{Implementation, Tunnel},
+    tunnel::{Implementation::InProcess, Tunnel},
 };
 use smol::{block_on, future::zip, io::split};
 
-use crate::{
-    isolation::alone,
-    rig::{
-        CAMERA, Network, PORT, RELAY, key, loopback, met, open, open_kernel, peer, read_noise,
-        status, until, write_noise,
-    },
+use crate::rig::{
+    CAMERA, Network, PORT, RELAY, key, loopback, met, open, peer, read_noise, status, until,
+    write_noise,
 };
 
 /// Set in the copy of a test that runs in a network namespace of its own.
@@ -38,7 +35,7 @@ fn speaks_with_wireguard_go() {
     run("ip", &["link", "set", "lo", "up"]);
     let (relay_key, camera_key) = (key(), key());
     block_on(async {
-        let relay = open(RELAY, &relay_key, Some(loopback(0))).await;
+        let relay = open(InProcess, RELAY, &relay_key, Some(0)).await;
         relay.set_peer(&peer(&camera_key, CAMERA, None)).unwrap();
         let network = Network::to(loopback(relay.listen_port().unwrap()));
         let _camera = WireGuardGo::start(&camera_key, &relay_key.public_key(), &network);
@@ -100,59 +97,6 @@ async fn carries_both_ways(relay: &Tunnel, network: &Network) {
     assert_eq!(text, "hello");
     drop(stream);
     smol::unblock(|| hello.join().unwrap()).await;
-}
-
-#[test]
-#[ignore = "needs root and a kernel with WireGuard"]
-fn the_kernel_and_this_process_speak_with_each_other() {
-    let _alone = alone();
-    let (relay_key, camera_key) = (key(), key());
-    block_on(async {
-        let relay = open(RELAY, &relay_key, Some(loopback(0))).await;
-        relay.set_peer(&peer(&camera_key, CAMERA, None)).unwrap();
-        let network = Network::to(loopback(relay.listen_port().unwrap()));
-        let camera = open_kernel(CAMERA, &camera_key, None).await;
-        assert_eq!(camera.implementation(), Implementation::Kernel);
-        let endpoint = Some(network.address());
-        camera.set_peer(&peer(&relay_key, RELAY, endpoint)).unwrap();
-        met(&relay).await;
-        until("the kernel's handshake", || {
-            status(&camera).last_handshake.is_some()
-        })
-        .await;
-
-        let listener = camera.listen(PORT).await.unwrap();
-        for loss in [0, 50] {
-            network.spoil(loss, 30);
-            let (down, up) = zip(relay.connect(CAMERA, PORT), listener.accept()).await;
-            let (mut up, source) = up.unwrap();
-            assert_eq!(*source.ip(), RELAY);
-            // smoltcp repeats one segment a round trip, so with loss it is slow.
-            let len = if loss == 0 { 4 << 20 } else { 512 << 10 };
-            let (mut reader, mut writer) = split(down.unwrap());
-            let to_camera = zip(write_noise(&mut writer, 1, len), async {
-                read_noise(&mut up, 1, len).await;
-                write_noise(&mut up, 2, len).await;
-            });
-            zip(to_camera, read_noise(&mut reader, 2, len)).await;
-        }
-        network.spoil(0, 0);
-
-        let listener = relay.listen(PORT).await.unwrap();
-        let (up, down) = zip(camera.connect(RELAY, PORT), listener.accept()).await;
-        let (up, (mut down, _)) = (up.unwrap(), down.unwrap());
-        up.drained().await.unwrap();
-        drop(up);
-        read_noise(&mut down, 1, 0).await;
-        let refused = camera.connect(RELAY, PORT + 1).await.err().unwrap();
-        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
-
-        let status = status(&camera);
-        assert_eq!(status.endpoint, endpoint);
-        assert!(status.received_bytes > 4096 && status.sent_bytes > 4 << 20);
-        camera.remove_peer(&relay_key.public_key()).unwrap();
-        assert!(camera.peers().unwrap().is_empty());
-    });
 }
 
 /// Runs one test of this binary again, with the network to itself.

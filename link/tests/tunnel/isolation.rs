@@ -1,4 +1,4 @@
-//! The kernel's tunnel and the machine around it: neither reaches the other.
+//! The tunnel, its peers and the machine around it: none reaches another.
 
 use std::{
     collections::HashSet,
@@ -7,83 +7,90 @@ use std::{
     net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     path::PathBuf,
     process::Command,
-    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
 
-use pinhole_link::tunnel::{Choice, Implementation, Settings, Tunnel, TunnelError};
+use pinhole_link::tunnel::{
+    Choice,
+    Implementation::{self, Kernel},
+    Settings, Tunnel, TunnelError,
+};
 use smol::{block_on, future::zip};
 
 use crate::rig::{
-    CAMERA, PORT, RELAY, key, loopback, met, open, open_kernel, peer, read_noise, until,
-    write_noise,
+    CAMERA, Ends, PORT, RELAY, alone, everywhere, key, loopback, met, open, peer, status, until,
 };
+
+over_both_tunnels!(a_peer_reaches_listeners_and_nothing_else);
 
 const OTHER_CAMERA: Ipv6Addr = Ipv6Addr::new(0xfd00, 1, 2, 3, 0, 0, 0, 3);
 
 /// Set in a copy of a test that is there to be killed: the port to hold.
 const PORT_TO_HOLD: &str = "PINHOLE_TEST_PORT_TO_HOLD";
 
-/// Tests that look at what the whole process or machine has, one at a time.
-pub(crate) fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+/// What a peer reaches is a listener, and nothing else: neither the machine
+/// around the relay's end nor another peer.
+async fn a_peer_reaches_listeners_and_nothing_else(ends: Ends) {
+    let (relay_key, camera_key, other_key) = (key(), key(), key());
+    let relay = open(ends.relay, RELAY, &relay_key, Some(0)).await;
+    relay.set_peer(&peer(&camera_key, CAMERA, None)).unwrap();
+    relay
+        .set_peer(&peer(&other_key, OTHER_CAMERA, None))
+        .unwrap();
+    let endpoint = Some(loopback(relay.listen_port().unwrap()));
+    let camera = open(ends.camera, CAMERA, &camera_key, None).await;
+    camera.set_peer(&peer(&relay_key, RELAY, endpoint)).unwrap();
+    let other = open(ends.camera, OTHER_CAMERA, &other_key, None).await;
+    other.set_peer(&peer(&relay_key, RELAY, endpoint)).unwrap();
+    zip(met(&camera), met(&other)).await;
+
+    // What is meant to be reached is.
+    let _relays = relay.listen(PORT).await.unwrap();
+    camera.connect(RELAY, PORT).await.unwrap();
+
+    // What listens on all addresses of the machine is not.
+    let service = TcpListener::bind(everywhere(0)).unwrap();
+    let service_port = service.local_addr().unwrap().port();
+    TcpStream::connect((Ipv6Addr::LOCALHOST, service_port)).unwrap();
+    let refused = camera.connect(RELAY, service_port).await.err().unwrap();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    // Nor has the machine a way in.
+    assert!(TcpStream::connect_timeout(&(RELAY, PORT).into(), SECOND).is_err());
+
+    // A camera that would have the relay take its packets to another one,
+    // which would take them.
+    let _others = other.listen(PORT).await.unwrap();
+    let to_other = peer(&relay_key, OTHER_CAMERA, endpoint);
+    camera.set_peer(&to_other).unwrap();
+    other.set_peer(&peer(&relay_key, CAMERA, endpoint)).unwrap();
+    let forwarded = camera.connect(OTHER_CAMERA, PORT).await.err().unwrap();
+    assert_eq!(forwarded.kind(), ErrorKind::TimedOut);
+
+    // A camera that says that it is the other one.
+    drop(camera);
+    let liar = open(ends.camera, OTHER_CAMERA, &camera_key, None).await;
+    liar.set_peer(&peer(&relay_key, RELAY, endpoint)).unwrap();
+    let ignored = liar.connect(RELAY, PORT).await.err().unwrap();
+    assert_eq!(ignored.kind(), ErrorKind::TimedOut);
+    assert!(status(&liar).last_handshake.is_some());
 }
 
 #[test]
 #[ignore = "needs root and a kernel with WireGuard"]
-fn a_peer_of_the_kernel_reaches_its_listeners_and_nothing_else() {
+fn the_kernels_tunnel_is_apart_from_the_worst_of_machines() {
     let _alone = alone();
-    // The worst of machines: it forwards, and new namespaces do as it does.
+    // It forwards, and new namespaces do as it does.
     let _forwarding = Sysctl::set("net/ipv6/conf/all/forwarding", "1");
     let _inheriting = Sysctl::set("net/core/devconf_inherit_init_net", "1");
+    block_on(a_peer_reaches_listeners_and_nothing_else(
+        Ends::KERNEL_RELAY,
+    ));
     let interfaces = interfaces();
-    let (relay_key, camera_key, other_key) = (key(), key(), key());
     block_on(async {
-        let relay = open_kernel(RELAY, &relay_key, Some(everywhere(0))).await;
+        until("only this namespace", || namespaces().len() == 1).await;
+        let relay = open(Kernel, RELAY, &key(), Some(0)).await;
         let port = relay.listen_port().unwrap();
-        relay.set_peer(&peer(&camera_key, CAMERA, None)).unwrap();
-        relay
-            .set_peer(&peer(&other_key, OTHER_CAMERA, None))
-            .unwrap();
-        let endpoint = Some(loopback(port));
-        let camera = open(CAMERA, &camera_key, None).await;
-        camera.set_peer(&peer(&relay_key, RELAY, endpoint)).unwrap();
-        let other = open(OTHER_CAMERA, &other_key, None).await;
-        other.set_peer(&peer(&relay_key, RELAY, endpoint)).unwrap();
-        zip(met(&camera), met(&other)).await;
-
-        // What is meant to be reached is.
-        let listener = relay.listen(PORT).await.unwrap();
-        let (up, down) = zip(camera.connect(RELAY, PORT), listener.accept()).await;
-        let (mut up, (mut down, source)) = (up.unwrap(), down.unwrap());
-        assert_eq!(*source.ip(), CAMERA);
-        zip(
-            write_noise(&mut up, 1, 4 << 20),
-            read_noise(&mut down, 1, 4 << 20),
-        )
-        .await;
-
-        // What listens on all addresses of the machine is not.
-        let service = TcpListener::bind(everywhere(0)).unwrap();
-        let service_port = service.local_addr().unwrap().port();
-        TcpStream::connect((Ipv6Addr::LOCALHOST, service_port)).unwrap();
-        let refused = camera.connect(RELAY, service_port).await.err().unwrap();
-        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-        // Nor has the machine a way in.
-        assert!(TcpStream::connect_timeout(&(RELAY, PORT).into(), SECOND).is_err());
-
-        // A camera that would have the relay take its packets to another one,
-        // which would take them.
-        let listener = other.listen(PORT).await.unwrap();
-        let to_other = peer(&relay_key, OTHER_CAMERA, endpoint);
-        camera.set_peer(&to_other).unwrap();
-        other.set_peer(&peer(&relay_key, CAMERA, endpoint)).unwrap();
-        let forwarded = camera.connect(OTHER_CAMERA, PORT).await.err().unwrap();
-        assert_eq!(forwarded.kind(), ErrorKind::TimedOut);
-        drop(listener);
-
         assert_eq!(self::interfaces(), interfaces);
         assert_eq!(namespaces().len(), 2);
         drop(relay);
@@ -97,11 +104,8 @@ fn a_peer_of_the_kernel_reaches_its_listeners_and_nothing_else() {
 #[ignore = "needs root and a kernel with WireGuard"]
 fn the_kernels_port_is_free_soon_after_its_process_was_killed() {
     if let Ok(port) = env::var(PORT_TO_HOLD) {
-        let _tunnel = block_on(open_kernel(
-            RELAY,
-            &key(),
-            Some(everywhere(port.parse().unwrap())),
-        ));
+        let port = Some(port.parse().unwrap());
+        let _tunnel = block_on(open(Kernel, RELAY, &key(), port));
         loop {
             thread::park();
         }
@@ -148,10 +152,6 @@ fn settings(listen: SocketAddr) -> Settings {
         address: RELAY,
         listen: Some(listen),
     }
-}
-
-fn everywhere(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))
 }
 
 fn free_port() -> u16 {

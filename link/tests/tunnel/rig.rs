@@ -2,10 +2,10 @@
 //! can spoil, and their log.
 
 use std::{
-    io::{self, Write},
+    io::{self, ErrorKind, Write},
     net::{Ipv6Addr, SocketAddr, UdpSocket},
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockWriteGuard,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     thread::{self, JoinHandle},
@@ -14,9 +14,14 @@ use std::{
 
 use pinhole_link::{
     PrivateKey,
-    tunnel::{Choice, Implementation, Peer, PeerStatus, Settings, Stream, Tunnel},
+    tunnel::{
+        Choice,
+        Implementation::{self, InProcess, Kernel},
+        Peer, PeerStatus, Settings, Stream, Tunnel,
+    },
 };
 use smol::{
+    block_on,
     future::FutureExt as _,
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
 };
@@ -24,6 +29,37 @@ use smol::{
 pub(crate) const RELAY: Ipv6Addr = Ipv6Addr::new(0xfd00, 1, 2, 3, 0, 0, 0, 1);
 pub(crate) const CAMERA: Ipv6Addr = Ipv6Addr::new(0xfd00, 1, 2, 3, 0, 0, 0, 2);
 pub(crate) const PORT: u16 = 80;
+
+/// What runs each end of a tunnel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ends {
+    pub(crate) relay: Implementation,
+    pub(crate) camera: Implementation,
+}
+
+impl Ends {
+    pub(crate) const IN_PROCESS: Self = Self::new(InProcess, InProcess);
+    pub(crate) const KERNEL: Self = Self::new(Kernel, Kernel);
+    pub(crate) const KERNEL_RELAY: Self = Self::new(Kernel, InProcess);
+    pub(crate) const KERNEL_BOX: Self = Self::new(InProcess, Kernel);
+
+    const fn new(relay: Implementation, camera: Implementation) -> Self {
+        Self { relay, camera }
+    }
+}
+
+/// Plays a scenario. Others may be played meanwhile, unless a test is [`alone`].
+pub(crate) fn play<F: Future<Output = ()>>(ends: Ends, scenario: impl FnOnce(Ends) -> F) {
+    let _together = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    block_on(scenario(ends));
+}
+
+/// For a test that changes or looks at what the whole process or machine has.
+pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+static MACHINE: RwLock<()> = RwLock::new(());
 
 /// A relay's and a box's tunnel, each with the other as its peer.
 pub(crate) struct Pair {
@@ -36,12 +72,12 @@ pub(crate) struct Pair {
 
 impl Pair {
     /// Opens both over a network that works, and waits until they have met.
-    pub(crate) async fn new() -> Self {
+    pub(crate) async fn new(ends: Ends) -> Self {
         let (relay_key, camera_key) = (key(), key());
-        let relay = open(RELAY, &relay_key, Some(loopback(0))).await;
+        let relay = open(ends.relay, RELAY, &relay_key, Some(0)).await;
         relay.set_peer(&peer(&camera_key, CAMERA, None)).unwrap();
         let network = Network::to(loopback(relay.listen_port().unwrap()));
-        let camera = open(CAMERA, &camera_key, None).await;
+        let camera = open(ends.camera, CAMERA, &camera_key, None).await;
         let endpoint = Some(network.address());
         camera.set_peer(&peer(&relay_key, RELAY, endpoint)).unwrap();
         let pair = Self {
@@ -83,32 +119,36 @@ pub(crate) fn peer(key: &PrivateKey, address: Ipv6Addr, endpoint: Option<SocketA
     }
 }
 
+pub(crate) fn everywhere(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))
+}
+
+/// Opens one end. With a port, 0 for any, it listens there.
 pub(crate) async fn open(
+    implementation: Implementation,
     address: Ipv6Addr,
     key: &PrivateKey,
-    listen: Option<SocketAddr>,
+    port: Option<u16>,
 ) -> Tunnel {
+    let listen = port.map(|port| match implementation {
+        Kernel => everywhere(port),
+        InProcess => loopback(port),
+    });
     let settings = Settings {
         private_key: key.clone(),
         address,
         listen,
     };
-    let choice = Choice::Only(Implementation::InProcess);
+    let choice = Choice::Only(implementation);
     Tunnel::open(settings, choice).await.unwrap()
 }
 
-pub(crate) async fn open_kernel(
-    address: Ipv6Addr,
-    key: &PrivateKey,
-    listen: Option<SocketAddr>,
-) -> Tunnel {
-    let settings = Settings {
-        private_key: key.clone(),
-        address,
-        listen,
-    };
-    let choice = Choice::Only(Implementation::Kernel);
-    Tunnel::open(settings, choice).await.unwrap()
+/// How a stream ends whose peer does not answer any more.
+pub(crate) fn unanswered(implementation: Implementation) -> ErrorKind {
+    match implementation {
+        Kernel => ErrorKind::TimedOut,
+        InProcess => ErrorKind::ConnectionReset,
+    }
 }
 
 /// The state of a tunnel's only peer.

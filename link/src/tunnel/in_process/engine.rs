@@ -17,7 +17,7 @@ use smol::future::FutureExt as _;
 use tracing::warn;
 
 use super::{
-    peers::{DATAGRAM_LEN, Peers, Reachable},
+    peers::{DATAGRAM_LEN, Peers},
     stack::Stack,
     stream::{Listener, Stream},
     underlay::{Sent, Underlay},
@@ -126,14 +126,8 @@ impl Engine {
     }
 
     pub(in crate::tunnel) async fn connect(&self, remote: SocketAddrV6) -> io::Result<Stream> {
-        let unreachable = match self.shared.lock().peers.reachable(remote.ip()) {
-            Reachable::Yes => None,
-            Reachable::NotYet => Some("the peer with this tunnel address has not connected yet"),
-            Reachable::NoPeer => Some("no peer has this tunnel address"),
-        };
-        if let Some(why) = unreachable {
-            return Err(io::Error::new(io::ErrorKind::HostUnreachable, why));
-        }
+        let reachable = self.shared.lock().peers.reachable(remote.ip());
+        reachable.require()?;
         Stream::connect(Arc::clone(&self.shared), remote).await
     }
 

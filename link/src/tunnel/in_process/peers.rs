@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     PrivateKey, PublicKey,
-    tunnel::{Peer, PeerStatus},
+    tunnel::{Peer, PeerStatus, reachable::Reachable},
 };
 
 /// Longest WireGuard message that either end of a 1,420-byte tunnel sends,
@@ -289,17 +289,6 @@ impl Peers {
             session.tick(underlay, scratch);
         }
     }
-}
-
-/// Whether there is a way to a tunnel address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reachable {
-    /// There is.
-    Yes,
-    /// The peer has not connected yet, so nobody knows where it is.
-    NotYet,
-    /// No peer has the address.
-    NoPeer,
 }
 
 /// What a datagram's first byte says (WireGuard section 5.4).
