@@ -1,23 +1,31 @@
 //! Decides how many pictures to send, and how good ones, so that each leaves
 //! before the next is due.
 //!
-//! It stands on a ladder of [`Level`]s: first fewer pictures a second, down to
-//! the fewest that the user allows, then lower quality, then half the size.
+//! It stands on a ladder of [levels](ladder): first fewer pictures a second, down
+//! to the fewest that the user allows, then lower quality, then half the size.
 //! From what passed through the uplink it knows what part of the time each
 //! level would take up, and stands on the best one that leaves a quarter of it
 //! free. Down it goes as soon as the uplink is taken up, as far as needed; up
 //! only step by step, each after there was room for some time. For a step that
-//! proved one too many it waits twice as long the next time.
+//! proved one too many it waits four times as long the next time.
+//!
+//! What it knows outlives connections, or each viewer on a narrow uplink would
+//! begin with pictures that come late. While nobody watches it grows stale: the
+//! longer, the wider the uplink may be again.
 //!
 //! Nothing here reads a clock or sends anything.
 
+mod ladder;
+mod reason;
+
 use std::{
     collections::VecDeque,
-    fmt,
     time::{Duration, Instant},
 };
 
-use super::aim::{Aimed, Scale};
+use self::ladder::{Level, levels};
+pub(super) use self::reason::{Cause, Reason};
+use super::aim::Aimed;
 use crate::config::CameraSettings;
 
 /// The part of the time from which on the uplink counts as taken up.
@@ -30,34 +38,44 @@ const ROOM: f64 = 0.75;
 /// carries: of few bytes, many a network lets all through at once.
 const TELLS: f64 = 0.5;
 
+/// How much more than [`FULL`] a single picture must take up to tell that the
+/// uplink is; of several, each tells as little as one of so many. Pictures
+/// differ, and so does what an uplink carries from one to the next.
+const DOUBT: f64 = 1.0;
+
 /// What passed in this time is judged.
 const WINDOW: Duration = Duration::from_secs(3);
 
-/// What must have passed for a judgement.
+/// The time that a judgement takes.
 const LEAST_TIME: Duration = Duration::from_secs(1);
+
+/// The fewest pictures that tell whether there is room, unless these take longer
+/// than [`PATIENCE`].
+const LEAST_PICTURES: usize = 8;
 
 /// A new connection finds its speed first (TCP's slow start).
 const SLOW_START: Duration = Duration::from_secs(2);
 
-/// How long there must be room before a step up. It is doubled for a level that
-/// proved one too many, each time that it does.
+/// How long there must be room before a step up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How much longer before one to a level that proved one too many, each time
+/// that it does.
+const PATIENCE_GROWS: u32 = 4;
+
 /// The longest that gets.
-const LONGEST_PATIENCE: Duration = Duration::from_secs(80);
+const LONGEST_PATIENCE: Duration = Duration::from_secs(320);
 
 /// A level that is left for a worse one sooner was one too many.
 const STANDS: Duration = Duration::from_secs(80);
 
+/// After each such time in which nothing has passed, the uplink may carry twice
+/// as much as before, for all that is known.
+const STALE: Duration = Duration::from_secs(10 * 60);
+
 /// One decision goes no further down than to this part of what is sent: a
 /// network that was away for a moment is no narrow one.
 const DEEPEST_STEP: f64 = 0.25;
-
-/// Pictures a second of one level to those of the next better one.
-const RATE_STEP: f64 = 0.8;
-
-/// Bytes of a picture of half width and height, to those of a whole one.
-const SIZE_OF_HALF: f64 = 0.3;
 
 /// One picture's way through the uplink.
 #[derive(Clone, Copy, Debug)]
@@ -70,15 +88,6 @@ pub(super) struct Passage {
     pub(super) held: Duration,
 }
 
-/// One step of the ladder.
-#[derive(Clone, Copy, Debug)]
-struct Level {
-    aimed: Aimed,
-    /// Bytes of a picture, to those of one as asked for. It begins as a guess,
-    /// and becomes what was seen.
-    size: f64,
-}
-
 /// What is aimed at, and why.
 #[derive(Debug)]
 pub(super) struct Adaptation {
@@ -89,7 +98,7 @@ pub(super) struct Adaptation {
     recent: VecDeque<Passage>,
     /// From when on what passes counts for this level.
     counts_from: Option<Instant>,
-    /// Since when there is room for the next level.
+    /// Since when there is room for the next level, whenever somebody watches.
     room_since: Option<Instant>,
     /// When this level was gone to, if from a worse one.
     stepped_up: Option<Instant>,
@@ -103,6 +112,8 @@ pub(super) struct Adaptation {
     /// Bytes a second that the uplink was last seen to carry, when at least
     /// half of its time was taken up.
     carries: Option<f64>,
+    /// When what is known of the uplink was last confirmed.
+    known: Option<Instant>,
 }
 
 impl Adaptation {
@@ -119,13 +130,19 @@ impl Adaptation {
             is_overrun: false,
             bytes_before: None,
             carries: None,
+            known: None,
         }
     }
 
-    /// What is aimed at now. Where not even the least passes, twice as many
-    /// pictures are made as are to be sent, so that those are fresh.
+    /// What is aimed to be sent now.
     pub(super) fn aimed(&self) -> Aimed {
-        let Level { aimed, .. } = self.levels[self.level];
+        self.levels[self.level].aimed
+    }
+
+    /// What is to be made for that. Where not even the least passes, that is
+    /// twice as many pictures, so that those that are sent are fresh.
+    pub(super) fn made(&self) -> Aimed {
+        let aimed = self.aimed();
         let asked = self.levels[0].aimed.frames_per_second;
         let frames_per_second = match self.is_overrun {
             true => asked.min(2.0 * aimed.frames_per_second),
@@ -152,46 +169,79 @@ impl Adaptation {
     pub(super) fn reason(&self) -> Reason {
         Reason {
             asked: self.levels[0].aimed,
-            aimed: self.levels[self.level].aimed,
+            aimed: self.aimed(),
             bits_per_second: self.bits_per_second(),
             is_lowest: self.level + 1 == self.levels.len(),
         }
     }
 
-    /// A new connection is used from `now` on.
+    /// A new connection is used from `now` on. What held on the last one holds.
     pub(super) fn connected(&mut self, now: Instant) {
-        self.begin_level(now + SLOW_START);
+        self.watch_from(now + SLOW_START);
+        // Whether a level stands, only what passes can tell.
+        self.stepped_up = self.stepped_up.map(|_| now);
+    }
+
+    /// Lets what is known of the uplink grow stale if nothing has passed for a
+    /// while. Returns whether it aims at something else for that.
+    pub(super) fn rested(&mut self, now: Instant) -> bool {
+        let Some(known) = self.known else {
+            return false;
+        };
+        let idle = now.saturating_duration_since(known);
+        // More than enough for any ladder.
+        let times = (idle.as_secs() / STALE.as_secs()).min(32) as u32;
+        if times == 0 {
+            return false;
+        }
+        self.known = Some(known + STALE * times);
+        self.room_since = None;
+        self.too_many = None;
+        self.stepped_up = None;
+        let may_be = 2_f64.powi(times as i32) * self.levels[self.level].demand();
+        let best = self
+            .levels
+            .iter()
+            .position(|level| level.demand() <= may_be);
+        let level = best.unwrap_or(self.level).min(self.level);
+        if level == self.level {
+            return false;
+        }
+        self.level = level;
+        self.bytes_before = None;
+        self.carries = None;
+        self.watch_from(now);
+        true
     }
 
     /// Takes note of what passed. Returns whether it aims at something else
     /// now.
     pub(super) fn passed(&mut self, passage: Passage) -> bool {
-        if self.counts_from.is_some_and(|from| passage.at < from) {
+        let now = passage.at;
+        if self.counts_from.is_some_and(|from| now < from) {
             return false;
         }
-        let now = passage.at;
         self.recent.push_back(passage);
-        while let Some(first) = self.recent.front()
-            && now.saturating_duration_since(first.begun()) > WINDOW
-            && self.recent.len() > 2
+        while self.recent.len() > LEAST_PICTURES + 1
+            && now.saturating_duration_since(self.recent[1].at) >= WINDOW
         {
             self.recent.pop_front();
         }
-        let first = self.recent.front().map_or(now, Passage::begun);
-        let begun = self.counts_from.map_or(first, |from| first.max(from));
-        let time = now.saturating_duration_since(begun);
-        if time < LEAST_TIME || self.recent.len() < 2 {
+        let Some(mut last) = self.seen_lately(now) else {
             return false;
-        }
-        let mut seen = Seen::of(&self.recent, time);
+        };
+        self.known = Some(now);
         if self.level + 1 == self.levels.len() {
             // More may have been made than was to be sent.
-            seen.load = self.load(self.level, &seen);
-            self.is_overrun = seen.load > FULL;
+            last.load = self.load(self.level, &last);
+            self.is_overrun = last.load > FULL;
         }
+        let seen = Seen::of(&self.recent, 0);
         self.learn(&seen);
-        let level = match seen.load > FULL {
-            true => self.level_below(&seen),
+        let doubt = DOUBT / last.pictures as f64;
+        let is_full = last.load > FULL && self.load(self.level, &last) > FULL + doubt;
+        let level = match is_full {
+            true => self.level_below(&last),
             false => self.level_above(&seen, now),
         };
         if level == self.level {
@@ -201,15 +251,23 @@ impl Adaptation {
         true
     }
 
+    /// What passed in the last [`WINDOW`], if that tells anything yet.
+    fn seen_lately(&self, now: Instant) -> Option<Seen> {
+        let is_old = |passage: &Passage| now.saturating_duration_since(passage.at) >= WINDOW;
+        let old = self.recent.partition_point(is_old).saturating_sub(1);
+        // At least one, behind the one at whose end the time begins.
+        let before = old.min(self.recent.len().saturating_sub(2));
+        let time = now.saturating_duration_since(self.recent[before].at);
+        (time >= LEAST_TIME).then(|| Seen::of(&self.recent, before))
+    }
+
     /// The best level that leaves room, or at least the next one down.
     fn level_below(&mut self, seen: &Seen) -> usize {
         self.room_since = None;
         let last = self.levels.len() - 1;
-        let now = self.demand(self.level);
+        let deepest = DEEPEST_STEP * self.levels[self.level].demand();
         (self.level + 1..last)
-            .find(|&level| {
-                self.load(level, seen) <= ROOM || self.demand(level) <= DEEPEST_STEP * now
-            })
+            .find(|&level| self.load(level, seen) <= ROOM || self.levels[level].demand() <= deepest)
             .unwrap_or(last)
     }
 
@@ -218,6 +276,9 @@ impl Adaptation {
         let Some(next) = self.level.checked_sub(1) else {
             return self.level;
         };
+        if seen.pictures < LEAST_PICTURES && seen.time < PATIENCE {
+            return self.level;
+        }
         if self.load(next, seen) > ROOM {
             self.room_since = None;
             return self.level;
@@ -245,21 +306,25 @@ impl Adaptation {
             && now.saturating_duration_since(at) < STANDS
         {
             let patience = self.too_many.map_or(PATIENCE, |(_, patience)| patience);
-            self.too_many = Some((self.level, (2 * patience).min(LONGEST_PATIENCE)));
+            self.too_many = Some((
+                self.level,
+                (PATIENCE_GROWS * patience).min(LONGEST_PATIENCE),
+            ));
         }
         self.stepped_up = is_up.then_some(now);
         let size_changes = self.levels[level].picture() != self.levels[self.level].picture();
         self.bytes_before = size_changes.then_some((self.level, seen.bytes));
         self.level = level;
         // A picture made before may still be on its way.
-        self.begin_level(now + LEAST_TIME / 4);
+        self.watch_from(now + LEAST_TIME / 4);
+        self.room_since = None;
     }
 
-    fn begin_level(&mut self, counts_from: Instant) {
+    /// What passes counts from then on.
+    fn watch_from(&mut self, counts_from: Instant) {
         self.is_overrun = false;
         self.recent.clear();
         self.counts_from = Some(counts_from);
-        self.room_since = None;
     }
 
     /// Takes what is seen on this level for what its pictures are like.
@@ -286,29 +351,13 @@ impl Adaptation {
         let bytes = seen.bytes * size / self.levels[self.level].size;
         aimed.frames_per_second * bytes / seen.carries
     }
-
-    /// What a level sends, in pictures as asked for a second.
-    fn demand(&self, level: usize) -> f64 {
-        let Level { aimed, size } = self.levels[level];
-        aimed.frames_per_second * size
-    }
-}
-
-impl Passage {
-    /// When the uplink began with it, at the latest.
-    fn begun(&self) -> Instant {
-        self.at.checked_sub(self.held).unwrap_or(self.at)
-    }
-}
-
-impl Level {
-    fn picture(&self) -> (u8, Scale) {
-        (self.aimed.quality, self.aimed.scale)
-    }
 }
 
 /// What passed lately.
 struct Seen {
+    pictures: usize,
+    /// How long they took, from the end of the one before them.
+    time: Duration,
     /// The part of the time that the uplink was taken up.
     load: f64,
     /// Of a picture, on average.
@@ -318,120 +367,24 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(passages: &VecDeque<Passage>, time: Duration) -> Self {
-        let bytes: usize = passages.iter().map(|passage| passage.bytes).sum();
-        let held: Duration = passages.iter().map(|passage| passage.held).sum();
+    /// What passed since the end of the passage that is the `before`th.
+    fn of(passages: &VecDeque<Passage>, before: usize) -> Self {
+        let seen = || passages.iter().skip(before + 1);
+        let pictures = seen().count().max(1);
+        let ends = passages.get(before).zip(passages.back());
+        let time = ends.map(|(first, last)| last.at.saturating_duration_since(first.at));
+        let time = time.unwrap_or_default();
+        let bytes: usize = seen().map(|passage| passage.bytes).sum();
+        let held: Duration = seen().map(|passage| passage.held).sum();
         // An uplink that takes no time at all is no division by zero.
         let held = held.as_secs_f64().max(1e-6);
         let bytes = bytes.max(1) as f64;
         Self {
-            load: held / time.as_secs_f64(),
-            bytes: bytes / passages.len() as f64,
+            pictures,
+            time,
+            load: held / time.as_secs_f64().max(1e-6),
+            bytes: bytes / pictures as f64,
             carries: bytes / held,
-        }
-    }
-}
-
-/// What there is between what `settings` ask for and the least that they allow.
-fn levels(settings: CameraSettings) -> Vec<Level> {
-    let asked = Aimed::as_asked(&settings);
-    let mut levels = vec![Level {
-        aimed: asked,
-        size: 1.0,
-    }];
-    let mut rate = settings.frames_per_second;
-    let slowest = settings.lowest_frames_per_second.min(rate);
-    while rate > slowest {
-        let next = (f64::from(rate) * RATE_STEP) as u8;
-        rate = next.clamp(slowest, rate - 1);
-        let aimed = Aimed {
-            frames_per_second: rate.into(),
-            ..asked
-        };
-        levels.push(Level { aimed, size: 1.0 });
-    }
-    let least = settings.lowest_quality.min(asked.quality);
-    let between = least.midpoint(asked.quality);
-    let scales: &[Scale] = match settings.may_halve_size {
-        true => &[Scale::Full, Scale::Half],
-        false => &[Scale::Full],
-    };
-    for &scale in scales {
-        for quality in [asked.quality, between, least] {
-            let aimed = Aimed {
-                frames_per_second: slowest.into(),
-                quality,
-                scale,
-            };
-            let size = guessed_size(quality, scale) / guessed_size(asked.quality, Scale::Full);
-            // What is no smaller is no step.
-            if levels.last().is_none_or(|last| size < 0.95 * last.size) {
-                levels.push(Level { aimed, size });
-            }
-        }
-    }
-    levels
-}
-
-/// Bytes of a picture, to those of others of the same scene. The quality's
-/// scale is libjpeg's (`jpeg_quality_scaling`); that bytes fall with its
-/// power of 0.6 is a fit to photographs.
-fn guessed_size(quality: u8, scale: Scale) -> f64 {
-    let quality = f64::from(quality.max(1));
-    let coarseness = match quality < 50.0 {
-        true => 5000.0 / quality,
-        false => (200.0 - 2.0 * quality).max(5.0),
-    };
-    let part = match scale {
-        Scale::Full => 1.0,
-        Scale::Half => SIZE_OF_HALF,
-    };
-    part * coarseness.powf(-0.6)
-}
-
-/// Why is aimed at what is aimed at, in words.
-#[derive(Clone, Debug)]
-pub(super) struct Reason {
-    asked: Aimed,
-    aimed: Aimed,
-    bits_per_second: Option<f64>,
-    is_lowest: bool,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { asked, aimed, .. } = self;
-        if aimed == asked {
-            return formatter.write_str("as asked for");
-        }
-        let (now, all) = (aimed.frames_per_second, asked.frames_per_second);
-        write!(formatter, "{now} of {all} pictures a second")?;
-        if aimed.quality < asked.quality {
-            write!(formatter, " at quality {}", aimed.quality)?;
-        }
-        if aimed.scale == Scale::Half {
-            formatter.write_str(" in half the size")?;
-        }
-        match self.bits_per_second.map(BitRate) {
-            Some(rate) => write!(formatter, ": the uplink carries {rate}")?,
-            None => formatter.write_str(": the uplink has room, and more is tried soon")?,
-        }
-        if self.is_lowest {
-            formatter.write_str("; this is the least that pinhole.toml allows")?;
-        }
-        Ok(())
-    }
-}
-
-/// Bits a second, as people write them.
-struct BitRate(f64);
-
-impl fmt::Display for BitRate {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            rate if rate < 999_500.0 => write!(formatter, "{:.0} kbit/s", rate / 1e3),
-            rate if rate < 9.95e6 => write!(formatter, "{:.1} Mbit/s", rate / 1e6),
-            rate => write!(formatter, "{:.0} Mbit/s", rate / 1e6),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    aim::{Aim, Pace},
+    aim::Aim,
     controls::Controls,
     demand::Demand,
     finishing::{Finishing, Origin},
@@ -17,6 +17,7 @@ use super::{
     nodes,
     notice::Notice,
     outlet::Outlet,
+    pace::Pace,
     picture::picture,
     preference::Preference,
     v4l_stream::{Delivery, Stream},
@@ -45,6 +46,12 @@ const MAX_GAP: u32 = 1000;
 /// How long another webcam is left alone after the one in use was pulled out:
 /// with a loose plug, that one is back in a moment.
 const RETURN_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a device stays open after it has failed. One that was pulled out says
+/// so while the driver still takes it apart, and Linux 6.12's media controller has
+/// panicked (in `media_device_unregister_entity`) when the last file was closed in
+/// just that time.
+const TAKEN_APART: Duration = Duration::from_millis(300);
 
 /// Captures for as long as the process runs.
 pub(super) fn run(settings: CameraSettings, aim: Aim, controls: Controls, outlet: Outlet) -> ! {
@@ -117,6 +124,7 @@ impl Capture {
         let webcam = Webcam::find(&self.settings, &self.preference)?;
         let _attending = self.controls.attend(Arc::clone(&webcam.device) as _);
         let Err(error) = self.deliver_on_demand(&webcam);
+        thread::sleep(TAKEN_APART);
         let identity = webcam.device.identity();
         match error {
             _ if self.outlet.is_live() => self.preference.note_delivered(identity),
@@ -145,7 +153,10 @@ impl Capture {
     fn deliver(&mut self, webcam: &Webcam) -> Result<(), WebcamError> {
         let failed = |source| webcam.failed(source);
         let mut stream = Stream::start(&webcam.device).map_err(failed)?;
-        let mut pace = Pace::new(self.settings.frames_per_second);
+        let asked = f64::from(self.settings.frames_per_second);
+        let delivers = webcam.in_use.frames_per_second;
+        let mut ceiling = Pace::new(delivers);
+        let mut pace = Pace::new(delivers.min(asked));
         let mut last = None;
         let started = Instant::now();
         let mut last_fit = started;
@@ -156,9 +167,15 @@ impl Capture {
                 continue;
             }
             count(&self.outlet, &delivery, last.replace(delivery.sequence));
-            let sequence = self.outlet.captured();
+            let now = Instant::now();
+            if !ceiling.is_due(now, asked) {
+                // Nobody misses what was not asked for, so it counts as nothing.
+                continue;
+            }
+            let place = self.outlet.captured();
             let aimed = self.aim.now();
-            if !pace.is_due(Instant::now(), aimed.frames_per_second) {
+            if !pace.is_due(now, aimed.frames_per_second) {
+                self.outlet.skipped();
                 continue;
             }
             let planes = || self.finishing.planes();
@@ -166,7 +183,7 @@ impl Capture {
                 Ok(picture) => {
                     let origin = Origin {
                         captured: delivery.captured,
-                        sequence,
+                        place,
                         source: Arc::clone(&webcam.in_use),
                     };
                     self.finishing.finish(picture, aimed, origin);
@@ -177,6 +194,8 @@ impl Capture {
                 }
                 Err(unfit) => {
                     self.outlet.dropped(&unfit);
+                    ceiling.retry();
+                    pace.retry();
                     if last_fit.elapsed() > FRAME_PATIENCE {
                         return Err(webcam.unfit(&unfit));
                     }
@@ -191,6 +210,7 @@ impl Capture {
 fn count(outlet: &Outlet, delivery: &Delivery<'_>, last: Option<u32>) {
     for _ in 0..delivery.passed_over {
         outlet.captured();
+        outlet.passed_over();
     }
     for _ in 0..delivery.damaged {
         outlet.captured();

@@ -1,6 +1,9 @@
 //! A webcam's JPEG to planes, so that it can be sent smaller.
 
+use std::num::TryFromIntError;
+
 use mozjpeg::{ColorSpace, Decompress};
+use pinhole_link::jpeg;
 
 use super::{
     aim::Scale,
@@ -9,8 +12,15 @@ use super::{
 
 /// A picture that cannot be decoded.
 #[derive(Debug, thiserror::Error)]
-#[error("the JPEG cannot be decoded: {0}")]
-pub(super) struct DecodeError(String);
+pub(super) enum DecodeError {
+    /// It is of a kind that libjpeg does not know, and others may: lossless,
+    /// say, or in colours that no webcam has.
+    #[error("the JPEG is of a kind that cannot be decoded here: {0}")]
+    Unknown(String),
+    /// libjpeg knows its kind, and refuses what is in it.
+    #[error("the JPEG cannot be decoded: {0}")]
+    Damaged(String),
+}
 
 /// Decodes one picture after the other, in memory that is used again.
 #[derive(Debug, Default)]
@@ -26,19 +36,27 @@ impl Decoder {
     /// bytes.
     ///
     /// # Errors
-    /// When the data makes no picture, or one that is neither in colour as
-    /// webcams send it nor grey.
+    /// See [`DecodeError`].
     pub(super) fn decode(
         &mut self,
         jpeg: &[u8],
         scale: Scale,
         planes: &mut Planes,
     ) -> Result<(), DecodeError> {
-        unwinding(|| self.decompress(jpeg, scale, planes)).map_err(DecodeError)
+        let refused = |why| match jpeg::check(jpeg) {
+            Ok(picture) if !picture.is_common => DecodeError::Unknown(why),
+            _ => DecodeError::Damaged(why),
+        };
+        unwinding(|| self.decompress(jpeg, scale, planes), refused)
     }
 
-    fn decompress(&mut self, jpeg: &[u8], scale: Scale, planes: &mut Planes) -> Result<(), String> {
-        let failed = |error: std::io::Error| error.to_string();
+    fn decompress(
+        &mut self,
+        jpeg: &[u8],
+        scale: Scale,
+        planes: &mut Planes,
+    ) -> Result<(), DecodeError> {
+        let failed = |error: std::io::Error| DecodeError::Damaged(error.to_string());
         let mut decompress = Decompress::new_mem(jpeg).map_err(failed)?;
         // In eighths.
         decompress.scale(match scale {
@@ -50,10 +68,11 @@ impl Decoder {
         let (colours, sampling) = match decompress.color_space() {
             ColorSpace::JCS_YCbCr => (ColorSpace::JCS_YCbCr, Sampling::Yuv420),
             ColorSpace::JCS_GRAYSCALE => (ColorSpace::JCS_GRAYSCALE, Sampling::Grey),
-            other => return Err(format!("its colours are {other:?}")),
+            other => return Err(DecodeError::Unknown(format!("its colours are {other:?}"))),
         };
         let mut started = decompress.to_colorspace(colours).map_err(failed)?;
-        let side = |pixels: usize| u16::try_from(pixels).map_err(|error| error.to_string());
+        let too_large = |error: TryFromIntError| DecodeError::Damaged(error.to_string());
+        let side = |pixels: usize| u16::try_from(pixels).map_err(too_large);
         planes.reshape(side(started.width())?, side(started.height())?, sampling);
         let width = usize::from(planes.width);
         if sampling == Sampling::Grey {
@@ -131,10 +150,22 @@ mod tests {
         assert!(decoded(&[], Scale::Full).is_err());
         assert!(decoded(&[0; 100], Scale::Half).is_err());
         assert!(decoded(&jpeg[..100], Scale::Half).is_err());
-        // 12 bits a sample.
-        let mut deep = jpeg.clone();
-        let precision = jpeg.windows(2).position(|it| it == [0xFF, 0xC0]).unwrap() + 4;
-        deep[precision] = 12;
-        assert!(decoded(&deep, Scale::Full).is_err());
+    }
+
+    #[test]
+    fn what_others_may_decode_is_told_from_what_is_damaged() {
+        let jpeg = encode(&Planes::new(64, 48), 90).unwrap();
+        let refusal = |marker: u8, offset: usize, byte: u8| {
+            let mut jpeg = jpeg.clone();
+            let at = jpeg.windows(2).position(|it| it == [0xFF, marker]).unwrap();
+            jpeg[at + offset] = byte;
+            decoded(&jpeg, Scale::Half).unwrap_err()
+        };
+        // Lossless; 12 bits a sample (T.81 tables B.1 and B.2).
+        assert!(matches!(refusal(0xC0, 1, 0xC3), DecodeError::Unknown(_)));
+        assert!(matches!(refusal(0xC0, 4, 12), DecodeError::Unknown(_)));
+        // More codes than there is room for; a table that is not there.
+        assert!(matches!(refusal(0xC4, 5, 0xFF), DecodeError::Damaged(_)));
+        assert!(matches!(refusal(0xC0, 12, 3), DecodeError::Damaged(_)));
     }
 }

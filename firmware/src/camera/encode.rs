@@ -6,6 +6,7 @@
 
 use std::{
     any::Any,
+    convert::identity,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
@@ -160,7 +161,8 @@ impl Encoder {
                 height: planes.height,
             });
         }
-        let jpeg = unwinding(|| self.compress(planes, quality)).map_err(EncodeError::Encoder)?;
+        let jpeg = unwinding(|| self.compress(planes, quality), identity);
+        let jpeg = jpeg.map_err(EncodeError::Encoder)?;
         self.last_len = jpeg.len();
         Ok(jpeg)
     }
@@ -197,11 +199,14 @@ impl Encoder {
     }
 }
 
-/// What `work` with libjpeg returns. Its errors arrive as unwinding; nothing of
-/// libjpeg's may outlive `work`.
-pub(super) fn unwinding<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+/// What `work` with libjpeg returns, or what `refused` makes of libjpeg's word.
+/// Its errors arrive as unwinding; nothing of libjpeg's may outlive `work`.
+pub(super) fn unwinding<T, E>(
+    work: impl FnOnce() -> Result<T, E>,
+    refused: impl FnOnce(String) -> E,
+) -> Result<T, E> {
     simd::require();
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(message(&*panic)))
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(refused(message(&*panic))))
 }
 
 /// The plane with its last column and row repeated up to whole DCT blocks, in

@@ -6,9 +6,11 @@ use bytes::Bytes;
 
 use super::{
     aim::{Aimed, Scale},
+    decode::DecodeError,
     encode::Planes,
     encoders::{Encoders, Job, Raw},
     outlet::Outlet,
+    picture::Unfit,
     status::InUse,
 };
 use crate::config::CameraSettings;
@@ -23,15 +25,16 @@ pub(super) struct Finishing {
 /// Where a picture comes from.
 pub(super) struct Origin {
     pub(super) captured: SystemTime,
-    pub(super) sequence: u64,
+    /// Which one it is of those that were captured.
+    pub(super) place: u64,
     pub(super) source: Arc<InUse>,
 }
 
 /// A picture that is being encoded.
 struct Order {
     origin: Origin,
-    /// What goes where the encoder cannot read it: a webcam's own JPEG, which
-    /// others may.
+    /// What goes where the decoder does not know its kind: a webcam's own JPEG,
+    /// which others may.
     as_it_came: Option<Bytes>,
 }
 
@@ -42,8 +45,10 @@ impl Finishing {
         let taker = outlet.clone();
         let encoders = Encoders::new(cores, move |order: Order, jpeg| {
             match (jpeg, order.as_it_came) {
-                (Ok(jpeg), _) | (Err(_), Some(jpeg)) => order.origin.publish(jpeg, &taker),
-                (Err(unfit), None) => taker.dropped(unfit),
+                (Ok(jpeg), _) | (Err(Unfit::Decode(DecodeError::Unknown(_))), Some(jpeg)) => {
+                    order.origin.publish(jpeg, &taker);
+                }
+                (Err(unfit), _) => taker.dropped(unfit),
             }
         });
         Self {
@@ -89,63 +94,117 @@ impl Finishing {
 
 impl Origin {
     fn publish(&self, jpeg: Bytes, outlet: &Outlet) {
-        outlet.publish(jpeg, self.captured, self.sequence, &self.source);
+        outlet.publish(jpeg, self.captured, self.place, &self.source);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use pinhole_link::{Frame, Latest, jpeg};
 
     use super::*;
     use crate::camera::{
+        aim::Aim,
         encode::encode,
         source::Source,
         status::{Format, Status},
     };
 
-    /// What becomes of a JPEG of 64x48 when this is aimed at.
-    fn finished(aimed: impl FnOnce(&mut Aimed)) -> (Frame, Vec<u8>) {
-        let jpeg = encode(&Planes::new(64, 48), 90).unwrap();
-        (finished_of(&jpeg, aimed), jpeg)
+    /// What finishes pictures, and what comes of them.
+    struct Bench {
+        finishing: Finishing,
+        frames: Latest<Frame>,
+        status: Status,
+        aimed: Aimed,
     }
 
-    /// What becomes of this `jpeg`.
-    fn finished_of(jpeg: &[u8], aimed: impl FnOnce(&mut Aimed)) -> Frame {
-        let settings = CameraSettings::default();
-        let frames = Latest::new();
-        let outlet = Outlet::new(
-            frames.clone(),
-            Status::new(Source::Device, settings.clone()),
-        );
-        let mut finishing = Finishing::new(&settings, outlet.clone());
-        let mut now = Aimed::as_asked(&settings);
-        aimed(&mut now);
-        let origin = Origin {
-            captured: SystemTime::now(),
-            sequence: outlet.captured(),
-            source: Arc::new(InUse {
-                device: None,
-                format: Format::Mjpg,
-                width: 64,
-                height: 48,
-                frames_per_second: 15.0,
-                deviation: None,
-                offered: Vec::new(),
-            }),
-        };
-        finishing.finish(Raw::Jpeg(jpeg.to_vec().into()), now, origin);
-        smol::block_on(async { frames.reader().next().await }).value
+    impl Bench {
+        fn new(aimed: impl FnOnce(&mut Aimed)) -> Self {
+            let settings = CameraSettings::default();
+            let frames = Latest::new();
+            let status = Status::new(Source::Device, settings.clone());
+            let outlet = Outlet::new(frames.clone(), status.clone());
+            let mut now = Aimed::as_asked(&settings);
+            aimed(&mut now);
+            Self {
+                finishing: Finishing::new(&settings, outlet),
+                frames,
+                status,
+                aimed: now,
+            }
+        }
+
+        fn finish(&mut self, jpeg: &[u8]) {
+            let origin = Origin {
+                captured: SystemTime::now(),
+                place: self.finishing.outlet.captured(),
+                source: Arc::new(InUse {
+                    device: None,
+                    format: Format::Mjpg,
+                    width: 64,
+                    height: 48,
+                    frames_per_second: 15.0,
+                    deviation: None,
+                    offered: Vec::new(),
+                }),
+            };
+            let picture = Raw::Jpeg(jpeg.to_vec().into());
+            self.finishing.finish(picture, self.aimed, origin);
+        }
+
+        fn finished(&self) -> Frame {
+            smol::block_on(async { self.frames.reader().next().await }).value
+        }
+
+        fn dropped(&self) -> serde_json::Value {
+            let aim = Aim::new(CameraSettings::default());
+            let status = self.status.to_json(&self.frames, &aim).unwrap();
+            let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+            status["frames"]["dropped"].clone()
+        }
+    }
+
+    /// A JPEG of 64x48, and what becomes of it when this is aimed at.
+    fn finished(aimed: impl FnOnce(&mut Aimed)) -> (Frame, Vec<u8>) {
+        let jpeg = encode(&Planes::new(64, 48), 90).unwrap();
+        let mut bench = Bench::new(aimed);
+        bench.finish(&jpeg);
+        (bench.finished(), jpeg)
+    }
+
+    /// A JPEG of 64x48 with another `byte` so far behind this marker's FF.
+    fn altered(marker: u8, offset: usize, byte: u8) -> Vec<u8> {
+        let mut jpeg = encode(&Planes::new(64, 48), 90).unwrap();
+        let at = jpeg.windows(2).position(|it| it == [0xFF, marker]).unwrap();
+        jpeg[at + offset] = byte;
+        jpeg
     }
 
     #[test]
     fn a_jpeg_that_cannot_be_read_here_goes_as_it_came() {
-        let mut jpeg = encode(&Planes::new(64, 48), 90).unwrap();
-        let frame_header = jpeg.windows(2).position(|marker| marker == [0xFF, 0xC0]);
         // Lossless, which libjpeg does not read (ITU-T T.81 table B.1).
-        jpeg[frame_header.unwrap() + 1] = 0xC3;
-        let frame = finished_of(&jpeg, |aimed| aimed.quality = 30);
-        assert_eq!(frame.jpeg(), &jpeg);
+        let jpeg = altered(0xC0, 1, 0xC3);
+        let mut bench = Bench::new(|aimed| aimed.quality = 30);
+        bench.finish(&jpeg);
+        assert_eq!(bench.finished().jpeg(), &jpeg);
+        assert_eq!(bench.dropped(), 0);
+    }
+
+    #[test]
+    fn a_jpeg_that_is_damaged_is_dropped_and_counted() {
+        let mut bench = Bench::new(|aimed| aimed.scale = Scale::Half);
+        // A table with more codes than there is room for.
+        bench.finish(&altered(0xC4, 5, 0xFF));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while bench.dropped() != 1 {
+            assert!(Instant::now() < deadline, "it is not counted");
+            thread::yield_now();
+        }
+        assert!(bench.frames.newest().is_none());
+        bench.finish(&encode(&Planes::new(64, 48), 90).unwrap());
+        assert_eq!(bench.finished().sequence(), 1);
     }
 
     #[test]

@@ -22,6 +22,10 @@ use pinhole_link::tunnel::Headway;
 /// acknowledgement of the last packet may be delayed (RFC 9293 section 3.8.6.3).
 const ALWAYS: usize = 4096;
 
+/// What part of a picture that is at most: on a slow uplink pictures are small,
+/// and one of them must not count as none.
+const ALWAYS_OF_A_PICTURE: usize = 4;
+
 /// What may be on its way, to what the uplink carries in one round trip. The
 /// rest is for round trips that differ.
 const SPARE: f64 = 1.5;
@@ -53,8 +57,8 @@ pub(super) struct Meter {
     /// Pictures that have not arrived: when each was written, and how many bytes
     /// are acknowledged once it has.
     on_their_way: VecDeque<(Instant, u64)>,
-    /// When the last picture was written.
-    last_written: Option<Instant>,
+    /// When the last picture was written, and its bytes.
+    last_written: Option<(Instant, usize)>,
     /// Bytes that are acknowledged once all before the next picture is.
     before: u64,
 }
@@ -86,7 +90,7 @@ impl Meter {
     /// A picture is about to be written.
     pub(super) fn begin(&mut self, headway: &Headway, now: Instant) {
         self.measure(headway, now);
-        let was_idle = headway.unacknowledged <= ALWAYS;
+        let was_idle = headway.unacknowledged <= self.always();
         if was_idle {
             self.measuring = None;
         }
@@ -106,7 +110,7 @@ impl Meter {
     pub(super) fn is_at_ease(&self, headway: &Headway, now: Instant) -> bool {
         let arrived = headway.last_acknowledgement;
         headway.unacknowledged == 0
-            && self.last_written.is_some_and(|written| {
+            && self.last_written.is_some_and(|(written, _)| {
                 let took = arrived.saturating_duration_since(written);
                 now.saturating_duration_since(arrived) >= took
             })
@@ -121,7 +125,7 @@ impl Meter {
 
     /// The picture that was begun is written, in so many `bytes`.
     pub(super) fn written(&mut self, bytes: usize, now: Instant) {
-        self.last_written = Some(now);
+        self.last_written = Some((now, bytes));
         if self.on_their_way.len() < MAX_ON_THEIR_WAY {
             let end = self.before + bytes as u64;
             self.on_their_way.push_back((now, end));
@@ -134,10 +138,10 @@ impl Meter {
         self.measure(headway, now);
         let unacknowledged = headway.unacknowledged;
         let Some(carries) = self.carries() else {
-            return (unacknowledged > ALWAYS).then_some(PAUSES.0);
+            return (unacknowledged > self.always()).then_some(PAUSES.0);
         };
         let round_trip = headway.round_trip.unwrap_or_default().as_secs_f64();
-        let allowed = ALWAYS as f64 + SPARE * carries * round_trip;
+        let allowed = self.always() as f64 + SPARE * carries * round_trip;
         let too_many = unacknowledged as f64 - allowed;
         if too_many <= 0.0 {
             return None;
@@ -153,12 +157,13 @@ impl Meter {
     /// Ends the measurement if it tells something by now, and begins the next.
     fn measure(&mut self, headway: &Headway, now: Instant) {
         let is_late = self.is_late(headway, now);
+        let always = self.always();
         let Some(measuring) = &mut self.measuring else {
             return;
         };
         measuring.is_taken_up |= is_late;
         let round_trip = headway.round_trip.unwrap_or_default();
-        let is_idle = headway.unacknowledged <= ALWAYS;
+        let is_idle = headway.unacknowledged <= always;
         let end = match headway.unacknowledged {
             0 => headway.last_acknowledgement,
             _ => now,
@@ -209,6 +214,12 @@ impl Meter {
         let way = 2 * headway.round_trip.unwrap_or_default() + JITTER;
         let sending = sending.unwrap_or(Duration::MAX);
         now.saturating_duration_since(*written) > way.saturating_add(sending)
+    }
+
+    /// How many bytes on their way count as none.
+    fn always(&self) -> usize {
+        self.last_written
+            .map_or(ALWAYS, |(_, bytes)| ALWAYS.min(bytes / ALWAYS_OF_A_PICTURE))
     }
 
     /// Bytes a second, as far as is known.
@@ -340,6 +351,22 @@ mod tests {
             assert!(slowest < allowed, "{round_trip}: {slowest}");
             let carries = meter.carries().unwrap() / uplink.carries;
             assert!((0.9..1.1).contains(&carries), "{round_trip}: {carries}");
+        }
+    }
+
+    #[test]
+    fn small_pictures_do_not_queue_either() {
+        for round_trip in [0.001, 0.02, 0.1] {
+            // Four and a half a second.
+            let mut uplink = Uplink::new(18_000.0, round_trip);
+            let mut meter = Meter::default();
+            let (rate, slowest) = uplink.send(&mut meter, 4000.0, 0.0);
+            assert!(rate > 3.8, "{round_trip}: {rate}");
+            let least = 4000.0 / 18_000.0 + round_trip / 2.0;
+            assert!(
+                slowest < 1.3 * least + round_trip,
+                "{round_trip}: {slowest}, {least}"
+            );
         }
     }
 

@@ -50,6 +50,7 @@ mod nodes;
 mod notice;
 mod options;
 mod outlet;
+mod pace;
 pub mod pattern;
 mod pattern_panel;
 mod picture;

@@ -281,6 +281,11 @@ mod tests {
         let webcam = [(Yuyv, &[5][..]), (Mjpg, &[30, 15])];
         assert_eq!(chosen(&webcam, 30), (Mjpg, 30.0));
         assert_eq!(chosen(&webcam, 5), (Mjpg, 15.0));
+        // The nearest rate, also where it is the slower one or faster than asked.
+        let usual = [(Mjpg, &[30, 15, 5][..]), (Yuyv, &[30, 15, 5])];
+        assert_eq!(chosen(&usual, 20), (Mjpg, 15.0));
+        assert_eq!(chosen(&usual, 24), (Mjpg, 30.0));
+        assert_eq!(chosen(&usual, 2), (Mjpg, 5.0));
         let slow_mjpg = [(Mjpg, &[5][..]), (Yuyv, &[30])];
         assert_eq!(chosen(&slow_mjpg, 30), (Yuyv, 30.0));
         assert_eq!(chosen(&slow_mjpg, 5), (Mjpg, 5.0));

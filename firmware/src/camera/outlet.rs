@@ -16,8 +16,8 @@ use super::{
 };
 
 /// The slot that the server reads from, together with the status that tells
-/// what goes into it. It numbers the pictures, and lets none pass that comes
-/// behind a later one. Clones share it.
+/// what goes into it. It lets none pass that comes behind a later one, and
+/// numbers those that pass. Clones share it.
 #[derive(Clone)]
 pub(super) struct Outlet {
     frames: Latest<Frame>,
@@ -34,10 +34,12 @@ struct Passing {
     /// once a minute, what delivers in between is not told each time.
     told: Option<InUse>,
     unfit: Notice,
-    /// Number of the picture that was captured last.
+    /// Place of the picture that was captured last.
     captured: u64,
-    /// Up to this number, pictures come too late.
+    /// Up to this place, pictures come too late.
     passed: u64,
+    /// Number of the last picture that passed, or was not to.
+    sequence: u64,
 }
 
 impl Outlet {
@@ -56,7 +58,8 @@ impl Outlet {
         Demand::new(self.frames.clone(), warm)
     }
 
-    /// Counts one more picture that was captured and returns its number.
+    /// Counts one more picture that was captured and returns its place in the
+    /// order in which they were.
     pub(super) fn captured(&self) -> u64 {
         self.status.captured();
         let mut passing = self.passing();
@@ -69,7 +72,14 @@ impl Outlet {
         self.status.lost(count);
     }
 
-    /// Counts one captured picture in whose place a newer one is encoded.
+    /// Leaves out one captured picture because the uplink carries fewer than
+    /// come. It has a number, as those have that are overtaken in the slot.
+    pub(super) fn skipped(&self) {
+        self.passing().sequence += 1;
+    }
+
+    /// Counts one captured picture in whose place a newer one goes on, because
+    /// the box is busy.
     pub(super) fn passed_over(&self) {
         self.status.passed_over();
     }
@@ -83,16 +93,18 @@ impl Outlet {
         self.status.dropped(reason);
     }
 
-    /// Puts the picture number `sequence` into the slot, unless a later one was
-    /// there already, or its source has ended since. The first one of a source
-    /// that was started is told in the log.
-    pub(super) fn publish(&self, jpeg: Bytes, captured: SystemTime, sequence: u64, source: &InUse) {
+    /// Puts the picture that was captured in this `place` into the slot, unless
+    /// a later one was there already, or its source has ended since. The first
+    /// one of a source that was started is told in the log.
+    pub(super) fn publish(&self, jpeg: Bytes, captured: SystemTime, place: u64, source: &InUse) {
         let mut passing = self.passing();
-        if sequence <= passing.passed {
+        if place <= passing.passed {
             return;
         }
-        passing.passed = sequence;
-        self.frames.publish(Frame::new(jpeg, captured, sequence));
+        passing.passed = place;
+        passing.sequence += 1;
+        self.frames
+            .publish(Frame::new(jpeg, captured, passing.sequence));
         if passing.in_use.as_ref() != Some(source) {
             if passing.told.as_ref() != Some(source) {
                 info!("first frame: {source}");
@@ -148,6 +160,8 @@ impl Passing {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::camera::{source::Source, status::Format};
 
@@ -197,19 +211,44 @@ mod tests {
             frames.clone(),
             Status::new(Source::Device, Default::default()),
         );
-        let publish = |sequence| {
-            outlet.publish(Bytes::new(), SystemTime::now(), sequence, &webcam());
-            frames.newest().map(|frame| frame.sequence())
+        let start = SystemTime::now();
+        let at = |place| start + Duration::from_secs(place);
+        let publish = |place| {
+            outlet.publish(Bytes::new(), at(place), place, &webcam());
+            frames.newest().map(|frame| frame.captured())
         };
         let [first, second, third] = [(); 3].map(|()| outlet.captured());
-        assert_eq!(publish(second), Some(second));
-        assert_eq!(publish(first), Some(second));
-        assert_eq!(publish(third), Some(third));
+        assert_eq!(publish(second), Some(at(second)));
+        assert_eq!(publish(first), Some(at(second)));
+        assert_eq!(publish(third), Some(at(third)));
         let fourth = outlet.captured();
         outlet.interrupted(State::NoWebcam, true);
         assert_eq!(publish(fourth), None);
         assert!(!outlet.is_live());
         let fifth = outlet.captured();
-        assert_eq!(publish(fifth), Some(fifth));
+        assert_eq!(publish(fifth), Some(at(fifth)));
+    }
+
+    #[test]
+    fn only_the_uplink_makes_gaps_in_the_numbers() {
+        let frames = Latest::new();
+        let outlet = Outlet::new(
+            frames.clone(),
+            Status::new(Source::Device, Default::default()),
+        );
+        let published = || {
+            let place = outlet.captured();
+            outlet.publish(Bytes::new(), SystemTime::now(), place, &webcam());
+            frames.newest().unwrap().sequence()
+        };
+        assert_eq!(published(), 1);
+        outlet.captured();
+        outlet.dropped("the JPEG has no end");
+        outlet.captured();
+        outlet.passed_over();
+        assert_eq!(published(), 2);
+        outlet.captured();
+        outlet.skipped();
+        assert_eq!(published(), 4);
     }
 }

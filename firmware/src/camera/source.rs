@@ -96,12 +96,12 @@ fn draw(settings: CameraSettings, aim: &Aim, controls: &Controls, outlet: Outlet
         }
         let aimed = aim.now();
         let captured = SystemTime::now();
-        let sequence = outlet.captured();
-        let mut picture = pattern.draw(sequence, captured);
+        let place = outlet.captured();
+        let mut picture = pattern.draw(place, captured);
         panel.apply(&mut picture);
         let origin = Origin {
             captured,
-            sequence,
+            place,
             source: Arc::clone(&source),
         };
         finishing.finish(Raw::Planes(picture), aimed, origin);

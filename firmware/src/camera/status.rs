@@ -174,8 +174,8 @@ impl Status {
         self.changing().lost += count;
     }
 
-    /// Counts a picture that came and was not encoded: all encoders were busy
-    /// until a newer one came.
+    /// Counts a picture that came and went no further: the box was busy until a
+    /// newer one came.
     pub(super) fn passed_over(&self) {
         self.changing().passed_over += 1;
     }

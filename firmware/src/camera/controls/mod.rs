@@ -150,17 +150,25 @@ impl Controls {
         restored.is_ok()
     }
 
-    /// Keeps wishes for the webcam that will come.
+    /// Keeps wishes for the webcam that will come, and says so, as the relay
+    /// keeps what it is told was set. What a word means, only a webcam can say.
     fn postpone(&self, wishes: &[Wish<'_>], changing: &mut Changing) -> Report {
-        let numbers = wishes.iter().filter_map(|(name, setting)| match setting {
-            Setting::Number(value) => Some((name, *value)),
-            Setting::Switch(on) => Some((name, (*on).into())),
-            Setting::Word(_) => None,
-        });
-        for (name, value) in numbers {
-            changing.keep(name, value);
+        let mut outcome = Outcome::default();
+        for (wish, (name, setting)) in wishes.iter().enumerate() {
+            let value = match setting {
+                Setting::Number(value) => *value,
+                Setting::Switch(on) => (*on).into(),
+                Setting::Word(word) => {
+                    let problem = format!("{word:?} can be set once a webcam is plugged in");
+                    outcome.problems.push((wish, problem));
+                    continue;
+                }
+            };
+            if changing.keep(name, value) {
+                outcome.set.insert((*name).to_owned(), value);
+            }
         }
-        self.describe(Outcome::default(), &[])
+        self.describe(outcome, wishes)
     }
 
     /// Grants what the file asks for and then what the owner changed, and tells
@@ -237,10 +245,13 @@ impl Controls {
 
 impl Changing {
     /// Keeps what the owner changed, of as many controls as a webcam can have.
-    fn keep(&mut self, name: &str, value: i64) {
-        if self.changed.len() < MAX_CONTROLS || self.changed.contains_key(name) {
+    /// Returns whether it is kept.
+    fn keep(&mut self, name: &str, value: i64) -> bool {
+        let has_room = self.changed.len() < MAX_CONTROLS || self.changed.contains_key(name);
+        if has_room {
             self.changed.insert(name.to_owned(), value);
         }
+        has_room
     }
 }
 
@@ -406,8 +417,15 @@ mod tests {
     #[test]
     fn what_is_asked_for_without_a_webcam_is_done_when_there_is_one() {
         let controls = Controls::new(Vec::new(), status());
-        let report = controls.change(&set(&[("brightness", Setting::Number(7))]));
-        assert_eq!(report, Report::default());
+        let report = controls.change(&set(&[
+            ("brightness", Setting::Number(7)),
+            ("focus", word("auto")),
+        ]));
+        // The relay keeps that, and sends it again after a restart of the box.
+        assert_eq!(report.set, [("brightness".to_owned(), 7)].into());
+        let problem = "focus: \"auto\" can be set once a webcam is plugged in";
+        assert_eq!(report.problems, [problem]);
+        assert!(report.webcam.is_none() && report.controls.is_empty());
         let _attending = controls.attend(Arc::new(PatternPanel::default()));
         assert_eq!(values(&controls.report()), [7, 0]);
         let report = controls.change(&set(&[("gain", Setting::Number(7))]));
