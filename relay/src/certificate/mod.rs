@@ -43,7 +43,7 @@ pub enum Source {
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// A file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}{}", path.display(), remedy(source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -85,6 +85,16 @@ pub enum CertificateError {
     State(#[from] StateError),
 }
 
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; name a file that is there",
+        io::ErrorKind::PermissionDenied => {
+            "; let the relay's user read it, as docs/relay.md says of certificate files"
+        }
+        _ => "",
+    }
+}
+
 impl CertificateError {
     fn of_files(error: PairError, files: &Files) -> Self {
         let path = match &error {
@@ -101,6 +111,35 @@ impl CertificateError {
             path: path.clone(),
             what: error.to_string(),
         }
+    }
+}
+
+/// What a relay would serve with, found out without making or ordering anything.
+#[derive(Debug)]
+pub enum Outlook {
+    /// The files' certificate.
+    Files(Leaf),
+    /// One that is made when there is none.
+    SelfSigned,
+    /// From an authority.
+    Acme(acme::Outlook),
+}
+
+impl Outlook {
+    /// Looks at what `source` names and at what is kept of it in `state`.
+    ///
+    /// # Errors
+    /// Where [`Certificate::open`] has one, but for a certificate that it would
+    /// have to make.
+    pub fn of(source: Source, state: &StateDirectory) -> Result<Self, CertificateError> {
+        Ok(match source {
+            Source::Files(files) => Self::Files(files.load()?.1.leaf),
+            Source::SelfSigned(names) => {
+                SelfSigned::new(names, state.clone())?;
+                Self::SelfSigned
+            }
+            Source::Acme(settings) => Self::Acme(acme::Keeper::new(settings, state)?.outlook()),
+        })
     }
 }
 
@@ -132,7 +171,7 @@ impl Certificate {
                 (served, Keeper::Files(follower))
             }
             Source::SelfSigned(names) => {
-                let keeper = SelfSigned::new(names, state.clone());
+                let keeper = SelfSigned::new(names, state.clone())?;
                 let served = Served::new(keeper.kept_or_new()?, false);
                 (served, Keeper::SelfSigned(keeper))
             }

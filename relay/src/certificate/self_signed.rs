@@ -46,17 +46,25 @@ pub(super) struct SelfSigned {
 
 impl SelfSigned {
     /// The one for this machine's names and `names`, kept in `state`.
-    pub(super) fn new(names: Vec<String>, state: StateDirectory) -> Self {
+    ///
+    /// # Errors
+    /// When one of the names is none.
+    pub(super) fn new(names: Vec<String>, state: StateDirectory) -> Result<Self, CertificateError> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:*".contains(&byte);
+        let is_none = |name: &&String| name.is_empty() || !name.bytes().all(plain);
+        if let Some(name) = names.iter().find(is_none) {
+            return Err(CertificateError::Name(name.clone()));
+        }
         let local = LOCAL_NAMES.map(str::to_owned).into_iter();
         // As a certificate that is read has them.
         let plain = |name: String| match name.parse::<IpAddr>() {
             Ok(address) => address.to_string(),
             Err(_) => name.to_ascii_lowercase(),
         };
-        Self {
+        Ok(Self {
             names: local.chain(names.into_iter().map(plain)).collect(),
             state,
-        }
+        })
     }
 
     /// The kept certificate if it still serves, else a new one.
@@ -103,12 +111,6 @@ impl SelfSigned {
     }
 
     fn make(&self) -> Result<(), CertificateError> {
-        for name in &self.names[LOCAL_NAMES.len()..] {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:*".contains(&byte);
-            if name.is_empty() || !name.bytes().all(plain) {
-                return Err(CertificateError::Name(name.clone()));
-            }
-        }
         let (certificate, key) = sign(&self.names, "pinhole-relay, self-signed", VALIDITY)?;
         // Words ahead of the PEM block are allowed (RFC 7468 section 5.2).
         let text = format!(

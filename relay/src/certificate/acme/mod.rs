@@ -11,6 +11,7 @@ mod account;
 mod attempts;
 mod https;
 mod order;
+mod outlook;
 mod store;
 mod trouble;
 
@@ -31,7 +32,9 @@ use tracing::{info, warn};
 use super::{CertificateError, leaf::Leaf, pair::Pair, self_signed::placeholder, served::Served};
 use crate::state::StateDirectory;
 use attempts::Attempts;
+pub use attempts::{Failure, Pause};
 use https::Https;
+pub use outlook::{Outlook, Stored};
 use store::Store;
 pub use store::{ACCOUNT, ATTEMPTS, CERTIFICATE};
 use trouble::Trouble;
@@ -158,8 +161,7 @@ impl Keeper {
                 None
             }
         };
-        let of_use = |pair: &Pair| names.iter().any(|name| pair.leaf.covers(name));
-        if let Some(pair) = stored.filter(of_use) {
+        if let Some(pair) = stored.filter(|pair| self.is_of_use(&pair.leaf)) {
             return Ok(Served::new(pair, false));
         }
         warn!(
@@ -168,6 +170,11 @@ impl Keeper {
             self.settings.directory
         );
         Ok(Served::new(placeholder(names)?, true))
+    }
+
+    /// Whether a stored certificate is worth serving: it is for one of the names.
+    fn is_of_use(&self, leaf: &Leaf) -> bool {
+        self.settings.names.iter().any(|name| leaf.covers(name))
     }
 
     /// Orders a certificate whenever one is due, until dropped.
@@ -179,8 +186,7 @@ impl Keeper {
             self.until_due(served, earliest).await;
             until_allowed(&mut attempts, served).await;
             attempts.begin(SystemTime::now());
-            self.remember(&attempts).await;
-            match self.obtain(served).await {
+            match self.obtain(served, &mut attempts).await {
                 Ok(pair) => {
                     info!(
                         "certificate: issued for {}, valid until {}, to be renewed at {}",
@@ -194,12 +200,15 @@ impl Keeper {
                     earliest = Some(Instant::now() + pair.leaf.life() / LEAST_PART);
                     failures = 0;
                     served.replace(pair);
-                    attempts.clear();
                     self.remember(&attempts).await;
                 }
                 Err(trouble) => {
                     if !trouble.is_counted() {
                         attempts.take_back();
+                    }
+                    attempts.fail(trouble.to_string(), SystemTime::now());
+                    // There is no place for this either, and it is told below.
+                    if !matches!(trouble, Trouble::NoPlace(_)) {
                         self.remember(&attempts).await;
                     }
                     let first = trouble.first_pause();
@@ -219,12 +228,14 @@ impl Keeper {
         }
     }
 
-    /// The orders that failed lately. What cannot be read counts as none.
+    /// The orders that brought nothing lately. What cannot be read counts as none.
     async fn attempts(&self) -> Attempts {
-        let names = &self.settings.names;
-        self.store.attempts(names).await.unwrap_or_else(|error| {
+        let (store, names) = (self.store.clone(), self.settings.names.clone());
+        let attempts = smol::unblock(move || store.attempts(&names)).await;
+        attempts.unwrap_or_else(|error| {
             warn!("certificate: {error}; earlier orders are not counted");
-            Attempts::none(self.settings.directory.to_string(), names.clone())
+            let names = self.settings.names.clone();
+            Attempts::none(self.settings.directory.to_string(), names)
         })
     }
 
@@ -250,9 +261,13 @@ impl Keeper {
         }
     }
 
-    /// Gets a certificate and keeps it.
-    async fn obtain(&self, served: &Served) -> Result<Pair, Trouble> {
+    /// Gets a certificate and keeps it, and notes in `attempts` whether that went
+    /// well. None is ordered where it could not be kept, nor the order be counted.
+    async fn obtain(&self, served: &Served, attempts: &mut Attempts) -> Result<Pair, Trouble> {
         let names = &self.settings.names;
+        self.store.probe().await.map_err(Trouble::NoPlace)?;
+        let remembered = self.store.keep_attempts(attempts).await;
+        remembered.map_err(Trouble::NoPlace)?;
         info!(
             "certificate: ordering one for {} from {}",
             names.join(", "),
@@ -281,9 +296,14 @@ impl Keeper {
         if let Some(name) = names.iter().find(|name| !pair.leaf.covers(name)) {
             return Err(Trouble::Nonsense(format!("a certificate without {name}")));
         }
-        if let Err(error) = self.store.keep_certificate(&issued).await {
-            // It serves all the same; the next start will order another.
-            warn!("certificate: issued, but not kept: {error}");
+        match self.store.keep_certificate(&issued).await {
+            Ok(()) => attempts.clear(),
+            Err(error) => {
+                // It serves all the same; the next start will order another.
+                let told = format!("issued, but not kept: {error}");
+                warn!("certificate: {told}");
+                attempts.lose(told, SystemTime::now());
+            }
         }
         Ok(pair)
     }
@@ -295,15 +315,15 @@ async fn until_allowed(attempts: &mut Attempts, served: &Served) {
         return;
     };
     let told = format!(
-        "{} orders of the last hour brought no certificate, and authorities allow few: the next one follows in {}",
-        attempts.count(),
-        humantime::format_duration(pause)
+        "{}: the next one follows in {}",
+        pause.why,
+        humantime::format_duration(pause.length)
     );
     warn!("certificate: {told}");
     served.set_error(Some(told));
     // Often looked at, since the clock may be set meanwhile.
     while let Some(pause) = attempts.pause(SystemTime::now()) {
-        Timer::after(pause.min(MINUTE)).await;
+        Timer::after(pause.length.min(MINUTE)).await;
     }
 }
 

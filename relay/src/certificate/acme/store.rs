@@ -18,7 +18,7 @@ pub const ACCOUNT: &str = "acme-account.json";
 /// The file of the certificate and its key.
 pub const CERTIFICATE: &str = "acme-certificate.pem";
 
-/// The file of the orders that failed lately.
+/// The file of the orders that brought nothing lately.
 pub const ATTEMPTS: &str = "acme-attempts.json";
 
 /// Ahead of the authority's address in the certificate's file.
@@ -33,7 +33,7 @@ pub(super) struct Store {
     directory: Directory,
 }
 
-/// What was kept and cannot be used.
+/// What was kept and cannot be used, or cannot be kept.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
     /// It cannot be read or written.
@@ -45,7 +45,7 @@ pub(super) enum StoreError {
     /// The account's file is damaged.
     #[error("{ACCOUNT} of the state directory cannot be used: {0}")]
     Account(serde_json::Error),
-    /// The file of the orders that failed is damaged.
+    /// The file of the orders that brought nothing is damaged.
     #[error("{ATTEMPTS} of the state directory cannot be used: {0}")]
     Attempts(serde_json::Error),
 }
@@ -105,11 +105,10 @@ impl Store {
         self.replace(ACCOUNT, text).await
     }
 
-    /// The orders for `names` that failed lately.
-    pub(super) async fn attempts(&self, names: &[String]) -> Result<Attempts, StoreError> {
+    /// The orders for `names` that brought nothing lately.
+    pub(super) fn attempts(&self, names: &[String]) -> Result<Attempts, StoreError> {
         let none = Attempts::none(self.directory.to_string(), names.to_vec());
-        let state = self.state.clone();
-        let Some(text) = smol::unblock(move || state.read(ATTEMPTS)).await? else {
+        let Some(text) = self.state.read(ATTEMPTS)? else {
             return Ok(none);
         };
         let kept: Attempts = serde_json::from_str(&text).map_err(StoreError::Attempts)?;
@@ -117,7 +116,13 @@ impl Store {
         Ok(if is_of_these { kept } else { none })
     }
 
-    /// Keeps the orders that failed lately.
+    /// Looks whether a certificate could be kept.
+    pub(super) async fn probe(&self) -> Result<(), StoreError> {
+        let state = self.state.clone();
+        Ok(smol::unblock(move || state.probe()).await?)
+    }
+
+    /// Keeps the orders that brought nothing lately.
     pub(super) async fn keep_attempts(&self, attempts: &Attempts) -> Result<(), StoreError> {
         let text = serde_json::to_string_pretty(attempts).map_err(StoreError::Attempts)?;
         self.replace(ATTEMPTS, text).await
@@ -177,7 +182,7 @@ mod tests {
         let secret = issued.private_key.lines().nth(1).unwrap();
         assert!(!error.contains(secret));
         fs::write(state.join(ATTEMPTS), "{").unwrap();
-        let error = smol::block_on(store.attempts(&[])).unwrap_err().to_string();
+        let error = store.attempts(&[]).unwrap_err().to_string();
         assert!(error.contains(ATTEMPTS), "{error}");
         let error = smol::block_on(store.account()).err().unwrap().to_string();
         assert!(error.contains(ACCOUNT), "{error}");

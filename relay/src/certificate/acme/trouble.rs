@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use instant_acme::Problem;
 
-use super::https::HttpsError;
+use super::{https::HttpsError, store::StoreError};
 
 /// What the types of problems begin with (RFC 8555 section 6.7).
 const PREFIX: &str = "urn:ietf:params:acme:error:";
@@ -27,6 +27,8 @@ pub(super) enum Trouble {
     Slow,
     /// This relay failed to do its part.
     Own(String),
+    /// What would be issued could not be kept.
+    NoPlace(StoreError),
 }
 
 impl Trouble {
@@ -35,14 +37,14 @@ impl Trouble {
     /// name (letsencrypt.org/docs/rate-limits).
     pub(super) fn first_pause(&self) -> Duration {
         match self {
-            Self::Unreachable(_) => Duration::from_secs(10),
+            Self::Unreachable(_) | Self::NoPlace(_) => Duration::from_secs(10),
             _ => Duration::from_secs(5 * 60),
         }
     }
 
     /// Whether the authority heard of the order, and may count it.
     pub(super) fn is_counted(&self) -> bool {
-        !matches!(self, Self::Unreachable(_))
+        !matches!(self, Self::Unreachable(_) | Self::NoPlace(_))
     }
 
     /// Whether the authority has forgotten the account.
@@ -119,6 +121,10 @@ impl fmt::Display for Trouble {
             ),
             Self::Slow => formatter.write_str("the authority did not decide within five minutes"),
             Self::Own(what) => write!(formatter, "the order could not be made: {what}"),
+            Self::NoPlace(error) => write!(
+                formatter,
+                "none is ordered, as it could not be kept and a restart would order again: {error}"
+            ),
         }
     }
 }
