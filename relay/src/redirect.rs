@@ -13,6 +13,7 @@ use std::{
 
 use http::uri::Authority;
 use pinhole_link::http::{Connection, Method, Request, Response, StatusCode};
+use rustls_pki_types::DnsName;
 use smol::{
     Async, Executor, Timer,
     future::{self, FutureExt as _},
@@ -41,6 +42,10 @@ const MAX_PER_ADDRESS: usize = 32;
 
 /// How long a connection may last.
 const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Domains that nobody can own on the Internet: mDNS (RFC 6762), home networks
+/// (RFC 8375), and what ICANN has set aside for private ones.
+const PRIVATE_DOMAINS: [&str; 3] = ["local", "home.arpa", "internal"];
 
 /// The pause after a failure to accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -94,6 +99,8 @@ pub(crate) struct Redirect {
 /// Where clients are sent.
 struct Target {
     certificate: Arc<Served>,
+    /// Whether browsers warn of it whatever they ask for.
+    is_self_signed: bool,
     port: u16,
 }
 
@@ -103,10 +110,15 @@ impl Redirect {
     pub(crate) fn new(
         listener: Async<TcpListener>,
         certificate: Arc<Served>,
+        is_self_signed: bool,
         port: u16,
     ) -> io::Result<Self> {
         let address = listener.get_ref().local_addr()?;
-        let target = Arc::new(Target { certificate, port });
+        let target = Arc::new(Target {
+            certificate,
+            is_self_signed,
+            port,
+        });
         Ok(Self {
             listener,
             address,
@@ -186,7 +198,7 @@ async fn answer(stream: Async<TcpStream>, target: &Target) -> io::Result<()> {
 impl Target {
     fn response(&self, request: &Request) -> Response {
         let host = request.field("Host");
-        let Some(host) = host_for(&self.certificate.leaf(), host) else {
+        let Some(host) = host_for(&self.certificate.leaf(), self.is_self_signed, host) else {
             let mut response = Response::new(StatusCode::MisdirectedRequest);
             response.set_body("This host serves HTTPS: use an address that begins with https://\n");
             return response;
@@ -211,24 +223,53 @@ impl Target {
     }
 }
 
-/// The host to send a client to that asked for `asked`: the same if the
-/// certificate is for it, else the certificate's first. Nobody is sent to a
-/// host of a stranger's choice.
-fn host_for(leaf: &Leaf, asked: Option<&str>) -> Option<String> {
+/// The host to send a client to that asked for `asked`. Nobody is sent to a host
+/// of a stranger's choice, so it is
+///
+/// 1. the same, if the certificate is for it;
+/// 2. the same, if the certificate is self-signed, which browsers warn of anyway,
+///    and the host is an address or a name that the local network alone gives;
+/// 3. the first of the certificate's names that leads here from elsewhere too.
+fn host_for(leaf: &Leaf, is_self_signed: bool, asked: Option<&str>) -> Option<String> {
     let asked = asked.and_then(|asked| asked.parse::<Authority>().ok());
     let asked = asked.as_ref().map(|asked| {
         let host = asked.host();
         host.trim_start_matches('[').trim_end_matches(']')
     });
-    let first = || leaf.names.iter().find(|name| !name.starts_with("*."));
+    let keeps = |host: &str| leaf.covers(host) || (is_self_signed && is_of_local_network(host));
+    let is_known_elsewhere = |name: &&String| !name.starts_with("*.") && !is_loopback(name);
     let host = match asked {
-        Some(host) if leaf.covers(host) => host.to_ascii_lowercase(),
-        _ => first()?.clone(),
+        Some(host) if keeps(host) => host.to_ascii_lowercase(),
+        _ => leaf.names.iter().find(is_known_elsewhere)?.clone(),
     };
     Some(match host.parse() {
         Ok(IpAddr::V6(address)) => format!("[{address}]"),
         _ => host,
     })
+}
+
+/// Whether a host is an address, or a name that is nobody's on the Internet.
+fn is_of_local_network(host: &str) -> bool {
+    if host.parse::<IpAddr>().is_ok() {
+        return true;
+    }
+    let name = host.to_ascii_lowercase();
+    let is_private = match name.split_once('.') {
+        None => true,
+        Some(_) => PRIVATE_DOMAINS.iter().any(|domain| {
+            let label = name.strip_suffix(domain);
+            label.is_some_and(|label| label.ends_with('.'))
+        }),
+    };
+    is_private && DnsName::try_from(name).is_ok()
+}
+
+/// Whether each machine takes the name for itself (RFC 6761 section 6.3).
+fn is_loopback(name: &str) -> bool {
+    match name.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => name == "localhost" || name.ends_with(".localhost"),
+    }
 }
 
 #[cfg(test)]
@@ -260,29 +301,58 @@ mod tests {
         assert_eq!(at.as_deref(), Some("127.0.0.1:8080"));
     }
 
-    #[test]
-    fn nobody_is_sent_to_a_strangers_host() {
-        let names = ["*.cams.example", "cam.example", "2001:db8::1"];
-        let leaf = |names: &[&str]| Leaf {
+    fn leaf(names: &[&str]) -> Leaf {
+        Leaf {
             names: names.iter().map(ToString::to_string).collect(),
             not_before: SystemTime::UNIX_EPOCH,
             not_after: SystemTime::UNIX_EPOCH,
-        };
+        }
+    }
+
+    #[test]
+    fn nobody_is_sent_to_a_strangers_host() {
+        let names = ["localhost", "*.cams.example", "cam.example", "2001:db8::1"];
         for (asked, sent) in [
             (Some("CAM.example:80"), "cam.example"),
             (Some("a.cams.example"), "a.cams.example"),
             (Some("[2001:db8::1]:80"), "[2001:db8::1]"),
+            (Some("localhost"), "localhost"),
             (Some("stranger.example"), "cam.example"),
+            // Browsers would not trust the certificate there.
             (Some("192.0.2.1"), "cam.example"),
+            (Some("cam.local"), "cam.example"),
             (Some("["), "cam.example"),
             (None, "cam.example"),
         ] {
-            let host = host_for(&leaf(&names), asked);
+            let host = host_for(&leaf(&names), false, asked);
             assert_eq!(host.as_deref(), Some(sent), "{asked:?}");
         }
-        assert_eq!(
-            host_for(&leaf(&["*.cams.example"]), Some("x.example")),
-            None
-        );
+        let host = host_for(&leaf(&["*.cams.example"]), false, Some("x.example"));
+        assert_eq!(host, None);
+    }
+
+    #[test]
+    fn who_asks_within_the_local_network_stays_where_they_asked() {
+        let own = leaf(&["localhost", "127.0.0.1", "::1"]);
+        for (asked, sent) in [
+            ("192.168.1.5", Some("192.168.1.5")),
+            ("[FE80::5]:80", Some("[fe80::5]")),
+            ("localhost:80", Some("localhost")),
+            ("Relay", Some("relay")),
+            ("relay.local", Some("relay.local")),
+            ("a.home.arpa", Some("a.home.arpa")),
+            ("stranger.example", None),
+            ("stranger.examplelocal", None),
+            ("local.stranger.example", None),
+            ("relay.local.", None),
+            ("a%2eexample", None),
+            ("user@stranger.example", None),
+        ] {
+            let host = host_for(&own, true, Some(asked));
+            assert_eq!(host.as_deref(), sent, "{asked}");
+        }
+        let named = leaf(&["localhost", "127.0.0.1", "::1", "cam.example"]);
+        let host = host_for(&named, true, Some("stranger.example"));
+        assert_eq!(host.as_deref(), Some("cam.example"));
     }
 }

@@ -64,12 +64,16 @@ fn plain_http_leads_to_the_same_place_over_https() {
         "308",
         &format!("https://localhost:{viewers}/porch"),
     );
+    // Whoever has no name for it stays at its address.
+    let answer = ask("GET", "/porch", "192.168.1.5");
+    let there = format!("https://192.168.1.5:{viewers}/porch");
+    leads_to(&answer, "301", &there);
     // A stranger's host, in each of the places where it can stand.
-    let own = format!("https://localhost:{viewers}/");
+    let own = format!("https://cam.example.test:{viewers}/");
     leads_to(&ask("GET", "/", "stranger.example"), "301", &own);
     let answer = ask("GET", "http://stranger.example/", "stranger.example");
     leads_to(&answer, "301", &own);
-    let answer = ask("GET", "//stranger.example/", "localhost");
+    let answer = ask("GET", "//stranger.example/", "cam.example.test");
     leads_to(&answer, "301", &format!("{own}/stranger.example/"));
     for (sent, status) in [
         ("GET / HTTP/1.1\r\n\r\n", "400"),
