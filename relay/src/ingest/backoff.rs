@@ -35,33 +35,23 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Patience, *};
-
-    /// A camera that refuses until `back`, by a clock that only the pauses
-    /// move: when it is seen again, and after how many attempts.
-    fn seen_again(backoff: &mut Backoff, back: Duration) -> (Duration, u32) {
-        let (mut now, mut attempts) = (Duration::ZERO, 1);
-        while now < back {
-            now += backoff.pause();
-            attempts += 1;
-        }
-        (now, attempts)
-    }
+    use super::*;
 
     #[test]
-    fn a_camera_is_seen_soon_after_it_is_back_and_asked_rarely_until_then() {
-        let patience = Patience::default();
-        let mut backoff = Backoff::new(patience.first_pause, patience.longest_pause);
-        for (outage, late_at_most, attempts_at_most) in [(1, 1, 4), (30, 2, 20), (300, 2, 155)] {
-            let outage = Duration::from_secs(outage);
-            let (seen, attempts) = seen_again(&mut backoff, outage);
-            assert!(
-                seen - outage <= Duration::from_secs(late_at_most),
-                "{seen:?}"
-            );
-            assert!(attempts <= attempts_at_most, "{outage:?}: {attempts}");
-            backoff.reset();
-            assert_eq!(backoff.pause(), patience.first_pause);
+    fn each_pause_is_twice_the_last_until_it_begins_anew() {
+        let second = Duration::from_secs(1);
+        let mut backoff = Backoff::new(second / 4, 2 * second);
+        for _ in 0..2 {
+            let pauses = [0; 6].map(|_| backoff.pause());
+            let expected = [
+                second / 4,
+                second / 2,
+                second,
+                2 * second,
+                2 * second,
+                2 * second,
+            ];
+            assert_eq!(pauses, expected);
             backoff.reset();
         }
     }

@@ -5,13 +5,13 @@ use std::{io, time::Duration};
 use pinhole_link::{
     CAMERA_PORT, Frame,
     http::{HeadError, head::read_head},
-    jpeg::{self, JpegError},
+    jpeg::{Comments, JpegError},
     multipart::{MultipartError, PartReader},
     tunnel::{self, Tunnel},
 };
 use smol::io::{AsyncWriteExt as _, BufReader};
 
-use super::{PullError, READ_BUFFER, idle_timeout::IdleTimeout};
+use super::{PullError, READ_BUFFER, idle_timeout::IdleTimeout, repaired};
 use crate::{counters::Counter, registry::BoxEntry};
 
 /// What the relay asks of a box. HTTP/1.0, because its answer's body is simply
@@ -50,7 +50,9 @@ impl<'count> BoxStream<'count> {
         Ok(Self { parts, silence })
     }
 
-    /// The next picture, byte for byte, or why it is none that can be shown.
+    /// The next picture, or why it is none that can be shown. A box has put it
+    /// right already, unless it is faulty or of an older version: then it is done
+    /// here. What is right is passed on byte for byte, without a copy.
     pub(super) async fn next(&mut self) -> Result<Result<Frame, JpegError>, PullError> {
         let frame = match self.parts.next().await {
             Ok(Some(frame)) => frame,
@@ -60,7 +62,8 @@ impl<'count> BoxStream<'count> {
             }
             Err(error) => return Err(PullError::Stream(error)),
         };
-        Ok(jpeg::check(frame.jpeg()).map(|_| frame))
+        let jpeg = repaired(frame.jpeg(), Comments::Drop);
+        Ok(jpeg.map(|jpeg| Frame::new(jpeg, frame.captured(), frame.sequence())))
     }
 }
 

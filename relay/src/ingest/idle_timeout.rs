@@ -60,7 +60,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeout<'_, S> {
             return Poll::Pending;
         }
         if let Poll::Ready(read) = Pin::new(&mut this.inner).poll_read(context, buffer) {
-            this.ready += 1;
+            this.ready = match read {
+                // Whoever finds the end looks again at once (`fill_buf` of
+                // futures-lite), and may not find that it has to wait.
+                Ok(0) => 0,
+                _ => this.ready + 1,
+            };
             this.heard = Instant::now();
             if let Ok(len) = read {
                 this.received.add(len as u64);
@@ -99,7 +104,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for IdleTimeout<'_, S> {
 
 #[cfg(test)]
 mod tests {
-    use smol::io::AsyncReadExt as _;
+    use smol::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
     use super::*;
 
@@ -118,6 +123,21 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
             assert_eq!(received.get(), 1);
         });
+    }
+
+    #[test]
+    fn an_end_is_one_however_often_it_is_looked_for() {
+        let received = Counter::default();
+        for len in 0..2 * MAX_READY as usize {
+            let bytes = vec![7; len];
+            let inner = IdleTimeout::new(&bytes[..], Duration::from_secs(60), &received);
+            let mut reader = BufReader::with_capacity(1, inner);
+            smol::block_on(async {
+                while !reader.fill_buf().await.unwrap().is_empty() {
+                    reader.consume(1);
+                }
+            });
+        }
     }
 
     #[test]

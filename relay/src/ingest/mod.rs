@@ -11,19 +11,27 @@ mod backoff;
 mod from_box;
 pub mod from_url;
 mod idle_timeout;
+mod news;
+mod time;
 
 use std::{
+    borrow::Cow,
     convert::Infallible,
     io,
     panic::AssertUnwindSafe,
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use pinhole_link::{
-    Frame, Latest, http::HeadError, jpeg, multipart::MultipartError, tunnel::Tunnel,
+    Frame, Latest,
+    http::HeadError,
+    jpeg::{self, Comments, JpegError},
+    multipart::MultipartError,
+    tunnel::Tunnel,
 };
 use smol::{Timer, future::FutureExt as _};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error};
 
 use crate::{
     camera::{Camera, Pull},
@@ -34,10 +42,16 @@ use backoff::Backoff;
 use from_box::BoxStream;
 pub(crate) use from_box::status;
 use from_url::{Reader, UrlError, UrlStream};
+use news::News;
+use time::{RealTime, Time};
 
 /// The pause after a camera has refused the login: many a camera locks whoever
 /// tries too often.
 const LOGIN_PAUSE: Duration = Duration::from_secs(300);
+
+/// How long a stream must have lasted for the failures before it to count no
+/// more. A camera that breaks off sooner is asked as seldom as one that fails.
+const STEADY: Duration = Duration::from_secs(10);
 
 /// Most that is read from a camera at once, in bytes: about one frame.
 const READ_BUFFER: usize = 64 << 10;
@@ -58,7 +72,8 @@ pub struct Patience {
     pub linger: Duration,
     /// How long a camera may be silent before it is asked anew.
     pub silence: Duration,
-    /// The pause after a first failure. It doubles with each that follows.
+    /// The pause after a first failure. It doubles with each that follows, until
+    /// a stream has lasted for ten seconds.
     pub first_pause: Duration,
     /// The longest pause. A box that comes online ends it early.
     pub longest_pause: Duration,
@@ -102,7 +117,8 @@ enum PullError {
 /// nothing.
 pub async fn run(camera: &Camera, feed: &Feed, patience: Patience) -> Infallible {
     let pause = patience.longest_pause;
-    survive_panics(camera, pause, || pull_when_watched(camera, feed, patience)).await
+    let start = || Puller::new(camera, feed, patience, &RealTime).pull_when_watched();
+    survive_panics(camera, pause, start).await
 }
 
 /// Starts `run` anew whenever it has panicked, `pause` later. The executor
@@ -137,26 +153,129 @@ struct LeftAlone {
     cause: String,
 }
 
-async fn pull_when_watched(camera: &Camera, feed: &Feed, patience: Patience) -> Infallible {
-    let mut left_alone = None;
-    loop {
-        camera.frames().wanted().await;
-        let pulling =
-            async { match keep_pulling(camera, feed, patience, &mut left_alone).await {} };
-        abandoned(camera.frames(), patience.linger)
-            .or(pulling)
-            .await;
-        camera.set_pull(Pull::Idle);
-        info!("camera {}: idle", camera.name());
+/// What pulls one camera's stream.
+struct Puller<'camera, T> {
+    camera: &'camera Camera,
+    feed: &'camera Feed,
+    patience: Patience,
+    time: &'camera T,
+    news: News,
+    left_alone: Option<LeftAlone>,
+    /// When the first picture of the last stream came, if one did.
+    streaming_since: Option<Instant>,
+}
+
+impl<'camera, T: Time> Puller<'camera, T> {
+    /// One that has not begun.
+    fn new(
+        camera: &'camera Camera,
+        feed: &'camera Feed,
+        patience: Patience,
+        time: &'camera T,
+    ) -> Self {
+        Self {
+            camera,
+            feed,
+            patience,
+            time,
+            news: News::of(camera.name()),
+            left_alone: None,
+            streaming_since: None,
+        }
+    }
+
+    async fn pull_when_watched(mut self) -> Infallible {
+        let frames = self.camera.frames();
+        loop {
+            frames.wanted().await;
+            let abandoned = abandoned(frames, self.patience.linger, self.time);
+            let pulling = async { match self.keep_pulling().await {} };
+            abandoned.or(pulling).await;
+            self.camera.set_pull(Pull::Idle);
+            self.news.idle();
+        }
+    }
+
+    async fn keep_pulling(&mut self) -> Infallible {
+        let Self { camera, time, .. } = *self;
+        if let Some(LeftAlone { until, cause }) = &self.left_alone {
+            camera.set_pull(Pull::Interrupted(cause.clone()));
+            time.until(*until).await;
+            self.left_alone = None;
+        }
+        let mut backoff = Backoff::new(self.patience.first_pause, self.patience.longest_pause);
+        camera.set_pull(Pull::Starting);
+        loop {
+            let last_handshake = camera.health().handshake;
+            self.streaming_since = None;
+            let Err(error) = self.pull().await;
+            let now = time.now();
+            if (self.streaming_since).is_some_and(|since| now.duration_since(since) >= STEADY) {
+                backoff.reset();
+            }
+            let cause = error.to_string();
+            self.news.interrupted(&cause, now);
+            camera.set_pull(Pull::Interrupted(cause.clone()));
+            let pause = match error {
+                PullError::Url(UrlError::LoginRefused) => {
+                    let until = now + LOGIN_PAUSE;
+                    self.left_alone = Some(LeftAlone { until, cause });
+                    LOGIN_PAUSE
+                }
+                _ => backoff.pause(),
+            };
+            let box_came_online = async {
+                let mut handshakes = camera.handshakes().reader();
+                while last_handshake == Some(handshakes.next().await.value) {}
+            };
+            time.pass(pause).or(box_came_online).await;
+        }
+    }
+
+    /// Pulls one stream, to its end.
+    async fn pull(&mut self) -> Result<Infallible, PullError> {
+        let camera = self.camera;
+        camera.counters().pulls.add(1);
+        let mut stream = self.open().await?;
+        loop {
+            let frame = match stream.next().await? {
+                Ok(frame) => frame,
+                Err(why) => {
+                    debug!("camera {}: a frame was dropped: {why}", camera.name());
+                    camera.count_bad_frame(why.to_string());
+                    continue;
+                }
+            };
+            if self.streaming_since.is_none() {
+                self.streaming_since = Some(self.time.now());
+                camera.set_pull(Pull::Streaming);
+            }
+            self.news.streaming(|| self.time.now());
+            camera.publish(frame);
+        }
+    }
+
+    async fn open(&self) -> Result<Stream<'camera>, PullError> {
+        let received = &self.camera.counters().received_bytes;
+        let silence = self.patience.silence;
+        Ok(match self.feed {
+            Feed::Box(entry, tunnel) => {
+                Stream::Box(BoxStream::open(entry, tunnel, silence, received).await?)
+            }
+            Feed::Url(url) => {
+                let count = self.camera.health().frames;
+                Stream::Url(UrlStream::open(url, silence, received, count, self.time).await?)
+            }
+        })
     }
 }
 
 /// Resolves once the slot has had no reader for `linger`.
-async fn abandoned<T: Clone>(slot: &Latest<T>, linger: Duration) {
+async fn abandoned<V: Clone>(slot: &Latest<V>, linger: Duration, time: &impl Time) {
     loop {
         slot.unwanted().await;
         let stayed_away = async {
-            Timer::after(linger).await;
+            time.pass(linger).await;
             true
         };
         let came_back = async {
@@ -169,86 +288,13 @@ async fn abandoned<T: Clone>(slot: &Latest<T>, linger: Duration) {
     }
 }
 
-async fn keep_pulling(
-    camera: &Camera,
-    feed: &Feed,
-    patience: Patience,
-    left_alone: &mut Option<LeftAlone>,
-) -> Infallible {
-    if let Some(LeftAlone { until, cause }) = left_alone {
-        camera.set_pull(Pull::Interrupted(cause.clone()));
-        Timer::at(*until).await;
-        *left_alone = None;
-    }
-    let mut backoff = Backoff::new(patience.first_pause, patience.longest_pause);
-    let mut last_cause = String::new();
-    camera.set_pull(Pull::Starting);
-    loop {
-        let last_handshake = camera.health().handshake;
-        let Err(error) = pull(camera, feed, patience.silence).await;
-        if camera.is_streaming() {
-            backoff.reset();
-            last_cause.clear();
-        }
-        let cause = error.to_string();
-        if cause == last_cause {
-            debug!("camera {}: interrupted: {cause}", camera.name());
-        } else {
-            warn!("camera {}: interrupted: {cause}", camera.name());
-        }
-        camera.set_pull(Pull::Interrupted(cause.clone()));
-        let pause = match error {
-            PullError::Url(UrlError::LoginRefused) => {
-                let until = Instant::now() + LOGIN_PAUSE;
-                *left_alone = Some(LeftAlone {
-                    until,
-                    cause: cause.clone(),
-                });
-                LOGIN_PAUSE
-            }
-            _ => backoff.pause(),
-        };
-        last_cause = cause;
-        let paused = async {
-            Timer::after(pause).await;
-        };
-        let box_came_online = async {
-            let mut handshakes = camera.handshakes().reader();
-            while last_handshake == Some(handshakes.next().await.value) {}
-        };
-        paused.or(box_came_online).await;
-    }
-}
-
-/// Pulls one stream, to its end.
-async fn pull(camera: &Camera, feed: &Feed, silence: Duration) -> Result<Infallible, PullError> {
-    camera.counters().pulls.add(1);
-    let received = &camera.counters().received_bytes;
-    let mut stream = match feed {
-        Feed::Box(entry, tunnel) => {
-            let stream = BoxStream::open(entry, tunnel, silence, received).await?;
-            Stream::Box(stream)
-        }
-        Feed::Url(url) => {
-            let count = camera.health().frames;
-            Stream::Url(UrlStream::open(url, silence, received, count).await?)
-        }
-    };
-    loop {
-        let frame = match stream.next().await? {
-            Ok(frame) => frame,
-            Err(why) => {
-                debug!("camera {}: a frame was dropped: {why}", camera.name());
-                camera.count_bad_frame(why.to_string());
-                continue;
-            }
-        };
-        if !camera.is_streaming() {
-            info!("camera {}: streaming", camera.name());
-            camera.set_pull(Pull::Streaming);
-        }
-        camera.publish(frame);
-    }
+/// `jpeg` as one whole picture that every client decodes; the same bytes, not
+/// copied, where it is one.
+fn repaired(jpeg: &Bytes, comments: Comments) -> Result<Bytes, JpegError> {
+    Ok(match jpeg::repair(jpeg, comments)? {
+        (Cow::Borrowed(whole), _) => jpeg.slice_ref(whole),
+        (Cow::Owned(repaired), _) => repaired.into(),
+    })
 }
 
 /// An open stream.
@@ -259,7 +305,7 @@ enum Stream<'count> {
 
 impl Stream<'_> {
     /// The next picture, or why it is none that can be shown.
-    async fn next(&mut self) -> Result<Result<Frame, jpeg::JpegError>, PullError> {
+    async fn next(&mut self) -> Result<Result<Frame, JpegError>, PullError> {
         match self {
             Self::Box(stream) => stream.next().await,
             Self::Url(stream) => Ok(stream.next().await?),
@@ -268,32 +314,4 @@ impl Stream<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use smol::future;
-
-    use super::*;
-    use crate::registry::{CameraEntry, Source};
-
-    #[test]
-    fn a_pull_that_panicked_is_started_anew() {
-        let source = Source::Url("http://192.0.2.1/".parse().unwrap());
-        let entry = CameraEntry { source };
-        let (_removal, removed) = smol::channel::bounded(1);
-        let camera = Camera::new("porch".parse().unwrap(), entry, removed);
-        let (started, starts) = smol::channel::unbounded();
-        let mut count = 0;
-        let running = survive_panics(&camera, Duration::from_millis(1), || {
-            count += 1;
-            let (started, count) = (started.clone(), count);
-            async move {
-                started.send(count).await.unwrap();
-                assert!(count > 2, "as the test wants it");
-                future::pending().await
-            }
-        });
-        let third = async { while starts.recv().await.unwrap() < 3 {} };
-        let running = async { match running.await {} };
-        smol::block_on(third.or(running));
-        assert_eq!(camera.health().pull, Pull::Idle);
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 //! test says, on bare sockets, as cameras do.
 
 use std::{
-    io::{BufRead as _, BufReader, Write},
+    io::{BufRead as _, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
@@ -89,6 +89,16 @@ pub(crate) fn film_plainly(stream: &mut impl Write) -> std::io::Result<()> {
     )?;
     let before = |len| format!("--frame\r\nContent-Length: {len}\r\n\r\n");
     film(stream, before, "\r\n")
+}
+
+/// Sends one picture of `len` bytes and no other, until the peer goes.
+pub(crate) fn show_one(stream: &mut (impl Read + Write), len: usize) -> std::io::Result<()> {
+    stream.write_all(
+        b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=b\r\n\r\n--b\r\n\r\n",
+    )?;
+    stream.write_all(&picture(1, len))?;
+    stream.write_all(b"\r\n--b\r\n")?;
+    stream.read(&mut [0]).map(drop)
 }
 
 /// The number of a picture that was [`picture`], with what was left out of it

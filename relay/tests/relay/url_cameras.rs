@@ -307,6 +307,28 @@ fn a_camera_that_fails_is_seen_again_when_it_is_well() {
 }
 
 #[test]
+fn a_camera_that_breaks_off_at_once_fills_no_log() {
+    const STREAMS: usize = 7;
+    let state = State::new();
+    let camera = HttpCamera::start(|stream, _, _| {
+        let picture = picture(1, 20_000);
+        write!(stream, "{MULTIPART}\r\n--frame\r\n\r\n")?;
+        stream.write_all(&picture)
+    });
+    state.add_url("yard", &camera.url());
+    let mut relay = RunningRelay::start(&state, free_udp_port());
+    let port = relay.ready();
+    let viewer = Viewer::watch(&state, port, "yard");
+    eventually("it was asked often", || camera.heads().len() > STREAMS);
+    drop(viewer);
+    let log = relay.log();
+    let told = |what: &str| log.matches(&format!("camera yard: {what}")).count();
+    let (streaming, interrupted) = (told("streaming"), told("interrupted: the camera ended"));
+    assert!(streaming >= 2 && interrupted >= 2, "{log}");
+    assert!(streaming + interrupted < STREAMS + 3, "{log}");
+}
+
+#[test]
 fn pictures_that_are_none_are_left_out() {
     let relay = Running::start();
     let camera = HttpCamera::start(|stream, _, _| {

@@ -10,7 +10,6 @@ use futures_rustls::TlsConnector;
 use rustls::{CertificateError, ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::ServerName;
 use smol::{
-    Timer,
     future::FutureExt as _,
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -18,11 +17,11 @@ use smol::{
 use tracing::debug;
 
 use super::UrlError;
-use crate::camera_url::CameraUrl;
+use crate::{camera_url::CameraUrl, ingest::time::Time};
 
 /// How long a camera may take to accept a connection, its name's resolution and
 /// TLS included.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(in crate::ingest) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Something to talk HTTP over.
 pub(in crate::ingest) trait Connection:
@@ -33,7 +32,10 @@ pub(in crate::ingest) trait Connection:
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection for S {}
 
 /// Connects to the camera of that URL.
-pub(super) async fn connect(url: &CameraUrl) -> Result<Box<dyn Connection>, UrlError> {
+pub(super) async fn connect(
+    url: &CameraUrl,
+    time: &impl Time,
+) -> Result<Box<dyn Connection>, UrlError> {
     let connecting = async {
         let stream = TcpStream::connect((url.host(), url.port())).await;
         let stream = stream.map_err(UrlError::Connect)?;
@@ -44,7 +46,7 @@ pub(super) async fn connect(url: &CameraUrl) -> Result<Box<dyn Connection>, UrlE
         }
     };
     let too_late = async {
-        Timer::after(CONNECT_TIMEOUT).await;
+        time.pass(CONNECT_TIMEOUT).await;
         Err(UrlError::Connect(io::ErrorKind::TimedOut.into()))
     };
     connecting.or(too_late).await

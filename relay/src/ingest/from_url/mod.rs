@@ -9,22 +9,22 @@ mod login;
 mod parts;
 
 use std::{
-    borrow::Cow,
     io,
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
 use pinhole_link::{
     Frame, Timestamp,
-    jpeg::{self, Comments, JpegError},
+    jpeg::{Comments, JpegError},
 };
 use smol::io::{AsyncBufRead, AsyncWriteExt as _, BufReader};
 
-use super::{READ_BUFFER, idle_timeout::IdleTimeout};
+use super::{READ_BUFFER, idle_timeout::IdleTimeout, repaired, time::Time};
 use crate::{camera_url::CameraUrl, counters::Counter};
 pub use answer::Answer;
 use body::Body;
+#[cfg(test)]
+pub(super) use connection::CONNECT_TIMEOUT;
 use connection::{Connection, connect};
 use parts::Parts;
 
@@ -87,13 +87,15 @@ pub struct UrlStream<R> {
 impl<'count> UrlStream<Reader<'count>> {
     /// Asks the camera for its stream, and logs in if it wants that. What comes
     /// is counted in `received`; the pictures are counted on from `sequence`.
+    /// `time` tells how long a connection takes.
     pub(super) async fn open(
         url: &CameraUrl,
         silence: Duration,
         received: &'count Counter,
         sequence: u64,
+        time: &impl Time,
     ) -> Result<Self, UrlError> {
-        let (answer, reader) = follow(url, silence, received)
+        let (answer, reader) = follow(url, silence, received, time)
             .await
             .map_err(|error| error.silent(silence))?;
         if answer.media_type.starts_with("image/") || answer.media_type.starts_with("text/") {
@@ -124,10 +126,8 @@ impl<R: AsyncBufRead + Unpin> UrlStream<R> {
         let part = self.parts.next().await;
         let part = part.map_err(|error| error.silent(self.silence))?;
         let part = part.ok_or(UrlError::Ended)?;
-        let bytes = Bytes::from(part.bytes);
-        let jpeg = match jpeg::repair(&bytes, Comments::Keep) {
-            Ok((Cow::Borrowed(whole), _)) => bytes.slice_ref(whole),
-            Ok((Cow::Owned(repaired), _)) => repaired.into(),
+        let jpeg = match repaired(&part.bytes.into(), Comments::Keep) {
+            Ok(jpeg) => jpeg,
             Err(why) => return Ok(Err(why)),
         };
         self.sequence += 1;
@@ -153,11 +153,12 @@ async fn follow<'count>(
     url: &CameraUrl,
     silence: Duration,
     received: &'count Counter,
+    time: &impl Time,
 ) -> Result<(Answer, Reader<'count>), UrlError> {
     let mut url = url.clone();
     let mut authorization = None;
     for _ in 0..MAX_REQUESTS {
-        let connection = IdleTimeout::new(connect(&url).await?, silence, received);
+        let connection = IdleTimeout::new(connect(&url, time).await?, silence, received);
         let mut reader = BufReader::with_capacity(READ_BUFFER, connection);
         let answer = request(&mut reader, &url, authorization.as_deref()).await?;
         match answer.status {
