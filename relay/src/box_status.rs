@@ -69,9 +69,20 @@ pub(crate) struct Uplink {
     pub(crate) scale: Option<String>,
     /// Whether that is less than was asked for.
     pub(crate) is_reduced: Option<bool>,
+    /// Why it aims at that, in a word: one of [`UPLINK_CAUSES`], or of a later
+    /// version.
+    pub(crate) cause: Option<String>,
     /// The same in words.
     pub(crate) reason: Option<String>,
 }
+
+/// Why a box aims at what it aims at, in the words that it has for programs.
+pub(crate) const UPLINK_CAUSES: [&str; 4] = [
+    "as-asked",
+    "uplink-narrow",
+    "least-allowed",
+    "uplink-has-room",
+];
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Machine {
@@ -96,15 +107,21 @@ struct InUse {
     offered: Vec<String>,
 }
 
+/// What became of the webcam's pictures since the box's camera service was
+/// started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Frames {
-    captured: Option<u64>,
-    lost: Option<u64>,
-    /// Captured while every encoder was busy.
-    passed_over: Option<u64>,
-    dropped: Option<u64>,
-    last_dropped: Option<String>,
-    sent: Option<u64>,
+pub(crate) struct Frames {
+    /// Those that came from the driver.
+    pub(crate) captured: Option<u64>,
+    /// Those that the driver counted and did not deliver: the cable is bad, or
+    /// the box busy.
+    pub(crate) lost: Option<u64>,
+    /// Captured while the box was busy, until a newer one came.
+    pub(crate) passed_over: Option<u64>,
+    /// Captured and unfit to be sent.
+    pub(crate) dropped: Option<u64>,
+    pub(crate) last_dropped: Option<String>,
+    pub(crate) sent: Option<u64>,
 }
 
 /// Why a box's word could not be had, in words for a viewer.
@@ -167,6 +184,11 @@ impl BoxStatus {
         self.uplink.as_ref()
     }
 
+    /// What became of the webcam's pictures.
+    pub(crate) fn frames(&self) -> Option<&Frames> {
+        self.frames.as_ref()
+    }
+
     /// The state in a word.
     pub(crate) fn state(&self) -> Option<&str> {
         self.state.as_deref()
@@ -179,12 +201,6 @@ impl BoxStatus {
 }
 
 impl Asked {
-    /// What the box said last, unless that is old.
-    pub(crate) fn present(&self) -> Option<BoxStatus> {
-        let (age, said) = self.last()?;
-        (age <= PRESENT).then_some(said)
-    }
-
     /// What the box said last, and how long ago.
     pub(crate) fn last(&self) -> Option<(Duration, BoxStatus)> {
         let said = self.said().clone();

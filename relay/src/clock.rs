@@ -122,6 +122,7 @@ async fn act(camera: &Camera, entry: &BoxEntry, reading: Reading, tunnel: &Tunne
             let name = camera.name();
             let seconds = by.as_secs();
             info!("camera {name}: told the time: its clock was {seconds} s ahead");
+            camera.box_clock().forget();
             Timer::after(SETTING).await;
             if !readmit(camera, entry, Reason::Ahead(by), tunnel) {
                 return;
@@ -132,6 +133,7 @@ async fn act(camera: &Camera, entry: &BoxEntry, reading: Reading, tunnel: &Tunne
             let name = camera.name();
             let seconds = by.as_secs();
             info!("camera {name}: told the time: its clock was {seconds} s behind");
+            camera.box_clock().forget();
             Timer::after(SETTING).await;
             hear(camera, look(entry, tunnel).await);
         }

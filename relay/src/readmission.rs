@@ -5,16 +5,17 @@
 //! battery may lose the time, or learn that it was ahead of it. Only a peer that
 //! is set anew may begin with any time. So it is, when
 //!
-//! - the tunnel sees handshakes that are refused for it;
+//! - the tunnel sees handshakes that are refused for it, and nothing else from it
+//!   for longer than a box that is well is ever silent ([`SILENCE`]);
 //! - or the box is offline, and the tunnel is the kernel's, which does not tell;
 //! - or the box's clock was found ahead (see [`clock`](crate::clock)).
 //!
-//! A box that sends anything authentic is disturbed in the last case only, which
-//! nobody but the box can bring about. In the others a stranger can have a hand:
-//! who has recorded a handshake can send it again. So the pause between two times
-//! doubles, from [`FIRST_PAUSE`] to [`LONGEST_PAUSE`], until the box is heard, which
-//! a stranger cannot bring about. A box whose power fails again and again is heard
-//! in between, and never waits long.
+//! A box that sends anything authentic, if only its keepalives, is disturbed in the
+//! last case only, which nobody but the box can bring about. In the others a
+//! stranger can have a hand: who has recorded a handshake can send it again. So the
+//! pause between two times doubles, from [`FIRST_PAUSE`] to [`LONGEST_PAUSE`], until
+//! the box is heard, which a stranger cannot bring about. A box whose power fails
+//! again and again is heard in between, and never waits long.
 //!
 //! Log line that tests wait for: `camera porch: let in anew: …`.
 
@@ -43,11 +44,25 @@ const INTERVAL_AHEAD: Duration = Duration::from_secs(60);
 /// calls every 5 s (`REKEY_TIMEOUT`, section 6.1 of the WireGuard paper).
 const REFUSED: u64 = 2;
 
-/// When a box was let in anew.
+/// Longer than a box with a session is silent, unless a packet is lost: it sends at
+/// the latest 25 s after the last packet either way (its keepalive), and the last
+/// from here is the one that tells, after 10 s, that what it sent has arrived
+/// (`KEEPALIVE_TIMEOUT`, section 6.1 of the WireGuard paper).
+const SILENCE: Duration = Duration::from_secs(40);
+
+/// When a box was let in anew, and when it last sent something.
 #[derive(Debug, Default)]
 pub(crate) struct Readmission {
     unheard: Option<Unheard>,
     ahead: Option<Instant>,
+    received: Option<Received>,
+}
+
+/// How much had come from a box, and since when no more has.
+#[derive(Clone, Copy, Debug)]
+struct Received {
+    bytes: u64,
+    since: Instant,
 }
 
 /// A box that was let in anew and has not been heard since.
@@ -108,29 +123,41 @@ impl Readmission {
         true
     }
 
+    /// For how long nothing authentic has come from the box, of which `bytes`
+    /// have come by `now`. To be asked often.
+    fn silence(&mut self, bytes: u64, now: Instant) -> Duration {
+        let before = self.received.filter(|received| received.bytes == bytes);
+        let received = *self
+            .received
+            .insert(before.unwrap_or(Received { bytes, since: now }));
+        now.saturating_duration_since(received.since)
+    }
+
     /// Takes note that the box has made a handshake.
     pub(crate) fn heard(&mut self) {
         self.unheard = None;
     }
 }
 
-/// Why a box may be locked out, by what the tunnel tells of it.
-fn locked_out(online: bool, peer: &PeerStatus) -> Option<Reason> {
+/// Why a box may be locked out, by what the tunnel tells of it and by how long it
+/// has been silent.
+fn locked_out(online: bool, peer: &PeerStatus, silence: Duration) -> Option<Reason> {
     match peer.outdated_handshakes {
-        Some(refused) => (refused >= REFUSED).then_some(Reason::Refused),
+        Some(refused) => (refused >= REFUSED && silence >= SILENCE).then_some(Reason::Refused),
         // Who was let in anew has no handshake until it makes one.
         None => (!online && peer.last_handshake.is_some()).then_some(Reason::Offline),
     }
 }
 
-/// Lets the camera's box in anew if it may be locked out.
+/// Lets the camera's box in anew if it may be locked out. To be called each second.
 pub(crate) fn readmit_if_locked_out(
     camera: &Camera,
     entry: &BoxEntry,
     peer: &PeerStatus,
     tunnel: &Tunnel,
 ) {
-    if let Some(reason) = locked_out(camera.health().online, peer) {
+    let silence = (camera.readmission()).silence(peer.received_bytes, Instant::now());
+    if let Some(reason) = locked_out(camera.health().online, peer, silence) {
         readmit(camera, entry, reason, tunnel);
     }
 }
@@ -175,18 +202,35 @@ mod tests {
     #[test]
     fn refused_handshakes_tell_where_the_tunnel_tells_of_them() {
         for online in [false, true] {
-            assert_eq!(locked_out(online, &peer(Some(0), true)), None);
-            assert_eq!(locked_out(online, &peer(Some(1), true)), None);
-            let refused = locked_out(online, &peer(Some(2), true));
-            assert_eq!(refused, Some(Reason::Refused));
+            let locked_out = |refused| locked_out(online, &peer(Some(refused), true), SILENCE);
+            assert_eq!(locked_out(0), None);
+            assert_eq!(locked_out(1), None);
+            assert_eq!(locked_out(2), Some(Reason::Refused));
         }
     }
 
     #[test]
+    fn a_recorded_handshake_does_not_disturb_a_box_that_only_keeps_its_session() {
+        let mut readmission = Readmission::default();
+        let start = Instant::now();
+        // A stranger sends it again all the time; the box sends 32 bytes each 25 s.
+        for second in 0..300 {
+            let now = start + Duration::from_secs(second);
+            let silence = readmission.silence(32 * (second / 25), now);
+            assert_eq!(locked_out(true, &peer(Some(9), true), silence), None);
+        }
+        let since = start + Duration::from_secs(275);
+        let silence = readmission.silence(32 * 11, since + SILENCE);
+        let reason = locked_out(true, &peer(Some(9), true), silence);
+        assert_eq!(reason, Some(Reason::Refused));
+    }
+
+    #[test]
     fn silence_tells_where_the_tunnel_does_not_and_once() {
-        assert_eq!(locked_out(true, &peer(None, true)), None);
-        assert_eq!(locked_out(false, &peer(None, true)), Some(Reason::Offline));
-        assert_eq!(locked_out(false, &peer(None, false)), None);
+        let locked_out = |online, peer| locked_out(online, &peer, SILENCE);
+        assert_eq!(locked_out(true, peer(None, true)), None);
+        assert_eq!(locked_out(false, peer(None, true)), Some(Reason::Offline));
+        assert_eq!(locked_out(false, peer(None, false)), None);
     }
 
     #[test]
