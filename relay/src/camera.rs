@@ -13,7 +13,7 @@ use smol::channel::Receiver;
 
 use crate::{
     access::Rule,
-    box_clock::{BoxClock, Offset},
+    box_clock::{BoxClock, Now, Offset},
     box_status::Asked,
     counters::Counters,
     readmission::Readmission,
@@ -84,14 +84,17 @@ pub struct Health {
     pub endpoint: Option<SocketAddr>,
     /// Frames that arrived and were good, since the camera is known.
     pub frames: u64,
-    /// Frames that were no whole JPEG and were dropped.
+    /// Frames that arrived, were no whole JPEG and were dropped.
     pub bad_frames: u64,
     /// What was wrong with the last of them.
     pub last_bad_frame: Option<String>,
-    /// Frames that the box skipped because the way here was too narrow.
+    /// Frames that the box did not send because the way here was too narrow.
     pub missed: u64,
     /// The newest frame, while the stream lasts.
     pub newest: Option<Arrival>,
+    /// When bytes of its stream came last, to some tenths of a second, while it
+    /// has viewers.
+    pub(crate) last_bytes: Option<Instant>,
     /// Width and height of the last picture of a stream that has ended.
     pub(crate) last_size: Option<(u16, u16)>,
     arrivals: VecDeque<Instant>,
@@ -129,6 +132,15 @@ impl Camera {
             readmission: Mutex::default(),
             controls_turn: smol::lock::Mutex::default(),
         }
+    }
+
+    /// A camera that nobody pulls, for tests. It is removed with the sender.
+    #[cfg(test)]
+    pub(crate) fn of_test() -> (Self, smol::channel::Sender<Infallible>) {
+        let source = Source::Url("http://192.0.2.1/".parse().unwrap());
+        let (removal, removed) = smol::channel::bounded(1);
+        let camera = Self::new("porch".parse().unwrap(), CameraEntry { source }, removed);
+        (camera, removal)
     }
 
     /// The camera's name.
@@ -203,6 +215,11 @@ impl Camera {
         newest.is_none_or(|newest| newest.at.elapsed() >= time)
     }
 
+    /// Records that bytes of its stream have come just now.
+    pub(crate) fn note_bytes(&self) {
+        self.lock().last_bytes = Some(Instant::now());
+    }
+
     /// Whether there are viewers, and no pictures for them.
     pub(crate) fn is_awaited(&self) -> bool {
         matches!(self.lock().pull, Pull::Starting | Pull::Interrupted(_))
@@ -220,7 +237,14 @@ impl Camera {
             health.arrivals.clear();
             self.frames.clear();
         }
+        let handshake = health.handshake;
+        let streams = pull == Pull::Streaming;
         health.pull = pull;
+        drop(health);
+        // A box that has connected since it was asked may have been restarted.
+        if let Some(handshake) = handshake.filter(|_| streams) {
+            self.box_clock().forget_before(handshake);
+        }
     }
 
     /// Width and height of its pictures, as far as there was one.
@@ -233,7 +257,11 @@ impl Camera {
     /// capture by this machine's clock.
     pub(crate) fn publish(&self, frame: Frame) {
         let at = Instant::now();
-        let captured = self.box_clock().corrected(frame.captured(), at);
+        let now = Now {
+            at,
+            time: SystemTime::now(),
+        };
+        let captured = self.box_clock().corrected(frame.captured(), now);
         self.lock().record(Arrival {
             at,
             captured,
@@ -254,6 +282,12 @@ impl Camera {
     /// How far its box's clock is ahead of this machine's, as far as is known.
     pub fn clock_offset(&self) -> Option<Offset> {
         self.box_clock().offset(Instant::now())
+    }
+
+    /// How wrong the times of its pictures may be, in seconds, as far as is
+    /// known.
+    pub fn age_uncertainty(&self) -> Option<f64> {
+        self.box_clock().uncertainty(Instant::now())
     }
 
     /// Records a frame that was dropped.
@@ -325,6 +359,7 @@ impl Health {
             last_bad_frame: None,
             missed: 0,
             newest: None,
+            last_bytes: None,
             last_size: None,
             arrivals: VecDeque::new(),
         }

@@ -7,17 +7,16 @@
 
 use std::{
     collections::BTreeMap,
+    mem,
     net::SocketAddr,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use pinhole_link::CameraName;
+use tracing::{info, warn};
 
-use crate::{
-    complaint::Complaint,
-    state::{StateDirectory, StateError, StateLock},
-};
+use crate::state::{StateDirectory, StateError, StateLock};
 
 /// Name of the file in the state directory.
 const ENDPOINTS_FILE: &str = "endpoints.toml";
@@ -40,7 +39,6 @@ pub type Endpoints = BTreeMap<CameraName, SocketAddr>;
 pub struct EndpointsFile {
     state: StateDirectory,
     written: Mutex<Written>,
-    cannot_write: Complaint,
 }
 
 /// What the file has.
@@ -49,6 +47,8 @@ struct Written {
     endpoints: Endpoints,
     /// When it was last written, or could not be.
     tried: Option<Instant>,
+    /// Whether it could not be, which is told once.
+    is_failing: bool,
 }
 
 impl EndpointsFile {
@@ -61,9 +61,8 @@ impl EndpointsFile {
             state: state.clone(),
             written: Mutex::new(Written {
                 endpoints: endpoints.clone(),
-                tried: None,
+                ..Written::default()
             }),
-            cannot_write: Complaint::default(),
         };
         (file, endpoints)
     }
@@ -87,9 +86,19 @@ impl EndpointsFile {
         };
         // A disk that is full is not tried again each second either.
         written.tried = Some(now);
-        match lock.and_then(|lock| self.write(&lock, &endpoints)) {
-            Ok(()) => written.endpoints = endpoints,
-            Err(error) => self.cannot_write.tell(error),
+        let result = lock.and_then(|lock| self.write(&lock, &endpoints));
+        let was_failing = mem::replace(&mut written.is_failing, result.is_err());
+        match result {
+            Ok(()) => {
+                written.endpoints = endpoints;
+                if was_failing {
+                    info!("endpoints: where the boxes are is kept again");
+                }
+            }
+            Err(error) if !was_failing => warn!(
+                "endpoints: where the boxes are is not kept, so that they may come back later after a restart: {error}"
+            ),
+            Err(_) => {}
         }
     }
 
@@ -139,11 +148,13 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         let start = Instant::now();
         file.record_at(known.clone(), start);
+        assert!(file.written.lock().unwrap().is_failing);
         std::fs::remove_dir(&path).unwrap();
         file.record_at(known.clone(), start + WRITE_INTERVAL / 2);
         assert!(!path.exists());
         file.record_at(known.clone(), start + WRITE_INTERVAL);
         assert_eq!(EndpointsFile::open(&state).1, known);
+        assert!(!file.written.lock().unwrap().is_failing);
     }
 
     #[test]

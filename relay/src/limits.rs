@@ -19,6 +19,15 @@ pub struct Limits {
     /// How long a client may take for the TLS handshake.
     #[serde(deserialize_with = "time")]
     pub handshake_time: Duration,
+    /// Least that a client takes of an answer that ends, in bytes a second: a
+    /// picture that was sent to nobody else is kept for as long as that lasts.
+    /// The slowest telephones take 8000 (64 kbit/s).
+    #[serde(deserialize_with = "count")]
+    pub answer_rate: usize,
+    /// How long a client may take nothing of what is sent to it. One that takes a
+    /// little may take its time with a stream.
+    #[serde(deserialize_with = "time")]
+    pub stall_time: Duration,
     /// Most connections in all. The system's limit on open files may be lower.
     #[serde(deserialize_with = "count")]
     pub connections: usize,
@@ -46,6 +55,10 @@ pub enum Limit {
     HeadTime,
     /// [`Limits::handshake_time`].
     HandshakeTime,
+    /// [`Limits::answer_rate`].
+    AnswerRate,
+    /// [`Limits::stall_time`].
+    StallTime,
     /// [`Limits::connections`].
     Connections,
     /// [`Limits::connections_per_address`].
@@ -57,6 +70,12 @@ pub enum Limit {
 }
 
 impl Limits {
+    /// How long a client may take for an answer of `len` bytes: beside what its
+    /// length allows, as long as a connection may stand still.
+    pub(crate) fn answer_time(&self, len: usize) -> Duration {
+        self.stall_time + Duration::from_secs((len / self.answer_rate.max(1)) as u64)
+    }
+
     /// The connections that a process has which may have `open_files` open.
     pub(crate) fn connections_with(&self, open_files: u64) -> usize {
         let files = open_files.saturating_sub(RESERVED_FILES);
@@ -67,10 +86,12 @@ impl Limits {
 
 impl Limit {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::HeadBytes,
         Self::HeadTime,
         Self::HandshakeTime,
+        Self::AnswerRate,
+        Self::StallTime,
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::ViewersPerCamera,
@@ -83,6 +104,8 @@ impl Limit {
             Self::HeadBytes => "head_bytes",
             Self::HeadTime => "head_time",
             Self::HandshakeTime => "handshake_time",
+            Self::AnswerRate => "answer_rate",
+            Self::StallTime => "stall_time",
             Self::Connections => "connections",
             Self::ConnectionsPerAddress => "connections_per_address",
             Self::ViewersPerCamera => "viewers_per_camera",
@@ -97,6 +120,8 @@ impl Default for Limits {
             head_bytes: 8 << 10,
             head_time: Duration::from_secs(10),
             handshake_time: Duration::from_secs(10),
+            answer_rate: 4000,
+            stall_time: Duration::from_secs(15),
             connections: 16_384,
             connections_per_address: 64,
             viewers_per_camera: 1000,
@@ -108,6 +133,17 @@ impl Default for Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slow_telephone_gets_a_large_picture() {
+        const TELEPHONE: usize = 64_000 / 8;
+        let limits = Limits::default();
+        for len in [0, 60_000, pinhole_link::MAX_JPEG_LEN] {
+            let takes = Duration::from_secs((len / TELEPHONE) as u64);
+            assert!(limits.answer_time(len) >= takes + limits.stall_time);
+            assert!(limits.answer_time(len) <= 2 * takes + 2 * limits.stall_time);
+        }
+    }
 
     #[test]
     fn viewers_leave_files_for_the_rest() {

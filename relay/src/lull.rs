@@ -15,11 +15,18 @@ pub(crate) const TICK: Duration = Duration::from_millis(250);
 /// How long there was no picture, when it is told for the first time.
 pub(crate) const LULL: Duration = Duration::from_millis(450);
 
-/// Tells of each lull of `camera`'s pictures while it has viewers.
+/// Tells of each lull of `camera`'s pictures while it has viewers, and notes
+/// whether at least a part of one comes.
 pub(crate) async fn keep_telling(camera: &Camera) -> Infallible {
+    let mut received = 0;
     loop {
         camera.frames().wanted().await;
         Timer::after(TICK).await;
+        let before = received;
+        received = camera.counters().received_bytes.get();
+        if received != before {
+            camera.note_bytes();
+        }
         if camera.is_silent_for(LULL) {
             camera.lulls().publish(());
         }
@@ -34,16 +41,11 @@ mod tests {
     use smol::future::FutureExt as _;
 
     use super::*;
-    use crate::{
-        camera::Pull,
-        registry::{CameraEntry, Source},
-    };
+    use crate::camera::Pull;
 
     #[test]
     fn viewers_hear_of_a_lull_and_of_none_while_pictures_come() {
-        let source = Source::Url("http://192.0.2.1/".parse().unwrap());
-        let (_removal, removed) = smol::channel::bounded(1);
-        let camera = Camera::new("porch".parse().unwrap(), CameraEntry { source }, removed);
+        let (camera, _removal) = Camera::of_test();
         let mut lulls = camera.lulls().reader();
         let _viewer = camera.frames().reader();
         let mut heard_within = |time| {
@@ -65,5 +67,9 @@ mod tests {
         camera.publish(Frame::new(vec![], SystemTime::now(), 1));
         assert!(heard_within(Duration::from_secs(20)));
         assert!(published.elapsed() >= LULL);
+        assert_eq!(camera.health().last_bytes, None);
+        camera.counters().received_bytes.add(1);
+        assert!(heard_within(Duration::from_secs(20)));
+        assert!(camera.health().last_bytes > Some(published));
     }
 }

@@ -17,7 +17,7 @@ use async_signal::{Signal, Signals};
 use clap::Parser as _;
 use pinhole_link::{CameraName, Enrolment};
 use pinhole_relay::{
-    check::{self, Verdict},
+    check::{self, Finding, Verdict},
     configuration::{Configuration, ConfigurationError, LogFormat},
     enrol::{self, Output},
     qr_code,
@@ -28,7 +28,7 @@ use pinhole_relay::{
 use smol::stream::StreamExt as _;
 use tracing::info;
 
-use arguments::{Arguments, CameraCommand, Command, Handing};
+use arguments::{Arguments, CameraCommand, Command, Handing, Run};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -49,10 +49,7 @@ fn execute(arguments: Arguments) -> Result<(), Box<dyn Error>> {
             log::start(run.log_format(&configuration), arguments.verbose);
             serve(run.into_settings(configuration, state)?)
         }
-        Command::Check(run) => {
-            let configuration = run.configuration()?;
-            inspect(&run.into_settings(configuration, state)?)
-        }
+        Command::Check(run) => inspect(run, state),
         Command::Status { json } => {
             print!("{}", inspection::status(&state, json)?);
             Ok(())
@@ -85,8 +82,13 @@ fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
 }
 
 /// Prints what is found; an error where something makes serving impossible.
-fn inspect(settings: &Settings) -> Result<(), Box<dyn Error>> {
-    let findings = check::check(settings);
+fn inspect(run: Run, state: StateDirectory) -> Result<(), Box<dyn Error>> {
+    let settings = (run.configuration().map_err(Box::from))
+        .and_then(|configuration| Ok(run.into_settings(configuration, state)?));
+    let findings = match settings {
+        Ok(settings) => check::check(&settings),
+        Err::<_, Box<dyn Error>>(error) => vec![Finding::of_wrong_configuration(error)],
+    };
     for finding in &findings {
         println!("{finding}");
     }

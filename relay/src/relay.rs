@@ -37,8 +37,10 @@ use crate::{
     viewers::{ControlChanges, Placeholders, Site, Viewers},
 };
 
-/// How long streams may take to end when the relay stops.
-const STOP_DEADLINE: Duration = Duration::from_secs(1);
+/// How long connections may take to end when the relay stops: enough for the
+/// rest of a picture on most lines. Whoever takes longer, or takes nothing, is cut
+/// off, since the others' pages are back after 0.3 s and wait for the next process.
+const STOP_DEADLINE: Duration = Duration::from_millis(300);
 
 /// Where viewers connect unless said otherwise.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 443);
@@ -108,7 +110,8 @@ pub enum StartError {
     Thread(#[source] io::Error),
 }
 
-fn remedy(error: &io::Error, option: &str) -> String {
+/// What to do where a port cannot be had that `option` names.
+pub(crate) fn remedy(error: &io::Error, option: &str) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => format!(
             "; stop the program that has the port, or choose another with {option} ADDRESS:PORT"
@@ -166,9 +169,8 @@ impl Relay {
     /// See [`StartError`].
     pub fn open(settings: Settings, sockets: &Sockets) -> Result<Self, StartError> {
         info!("state: {}", settings.state.path().display());
-        let registry = Registry::read(&settings.state)?.unwrap_or_default();
         // A relay without its key must not even take the ports.
-        registry.private_key(&settings.state)?;
+        let registry = Registry::read_to_serve(&settings.state)?;
         if registry.cameras.is_empty() {
             warn!("no camera is enrolled: run `pinhole-relay camera add NAME`, at any time");
         }
@@ -177,6 +179,7 @@ impl Relay {
         let redirect_address = settings
             .redirect_listen
             .address(settings.listen, &settings.certificate);
+        let is_self_signed = matches!(settings.certificate, certificate::Source::SelfSigned(_));
         let certificate = Certificate::open(settings.certificate, &settings.state)?;
         let in_the_way = |option, address| {
             move |source| StartError::Listen {
@@ -201,7 +204,7 @@ impl Relay {
         let redirect = match redirect_address.map(|address| {
             let port = viewers.address().port();
             let listener = listen(sockets, "--redirect-listen", address)?;
-            Redirect::new(listener, certificate.served(), port)
+            Redirect::new(listener, certificate.served(), is_self_signed, port)
                 .map_err(in_the_way("--redirect-listen", address))
         }) {
             // Nobody asked for it.
@@ -261,7 +264,7 @@ impl Relay {
     }
 
     /// Serves until `stop` resolves. Then it accepts nobody any more, ends the
-    /// streams and takes the tunnel down, all within about a second.
+    /// streams and takes the tunnel down, all within half a second.
     ///
     /// # Errors
     /// When the system has no threads to give.

@@ -32,6 +32,10 @@ const LOCK: &str = "lock";
 /// Name of the file that a running relay holds.
 const RUNNING: &str = "running";
 
+/// Room that a [probe](StateDirectory::probe) asks for, in bytes: more than any
+/// file that the relay writes while it runs, but for a very long registry.
+const ROOM: usize = 16 << 10;
+
 /// A directory that holds a relay's state.
 #[derive(Clone, Debug)]
 pub struct StateDirectory(PathBuf);
@@ -157,6 +161,27 @@ impl StateDirectory {
             .map_err(|source| failed("make the state directory", &self.0, source))
     }
 
+    /// Looks whether the directory, or where there is none the one that it would
+    /// be made in, takes another file of 16 KiB. Nothing of that file stays.
+    ///
+    /// # Errors
+    /// When this user may not write there, or the disk is full.
+    pub fn probe(&self) -> Result<(), StateError> {
+        // A relative path ends with the empty one, which is this directory.
+        let is_there = |path: &&Path| path.as_os_str().is_empty() || path.exists();
+        let place = self.0.ancestors().find(is_there).unwrap_or(&self.0);
+        let place = match place.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => place,
+        };
+        let probe = || {
+            let mut file = tempfile::tempfile_in(place)?;
+            file.write_all(&[0; ROOM])?;
+            file.sync_all()
+        };
+        probe().map_err(|source| failed("write in", place, source))
+    }
+
     /// Takes the place of the one relay that may run with this state.
     ///
     /// # Errors
@@ -266,6 +291,21 @@ mod tests {
             let file = fs::metadata(state.join(name)).unwrap();
             assert_eq!((file.uid(), file.gid()), (12_345, 12_346), "{name}");
         }
+    }
+
+    #[test]
+    fn a_probe_leaves_nothing_behind_and_tells_what_takes_no_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        for state in [path.to_owned(), path.join("not/there/yet")] {
+            StateDirectory::new(state).probe().unwrap();
+        }
+        StateDirectory::new("not/there/yet").probe().unwrap();
+        assert_eq!(fs::read_dir(path).unwrap().count(), 0);
+        fs::write(path.join("file"), "").unwrap();
+        let error = StateDirectory::new(path.join("file/state")).probe();
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("name a directory with --state"), "{error}");
     }
 
     #[test]

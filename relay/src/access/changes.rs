@@ -219,7 +219,7 @@ fn to_camera(registry: &Registry, name: &CameraName, key: &LinkKey, valid: Durat
 
 /// Where viewers reach this relay: what was said, else the host that boxes
 /// reach it by.
-fn origin(registry: &Registry) -> Option<Origin> {
+pub(crate) fn origin(registry: &Registry) -> Option<Origin> {
     let said = registry.rules.links.origin.clone();
     let endpoint = || registry.relay.as_ref()?.endpoint.as_ref();
     said.or_else(|| Some(Origin::of_host(endpoint()?.host())))

@@ -125,6 +125,13 @@ impl Origin {
             false => Self(format!("https://{host}")),
         }
     }
+
+    /// The host, an IPv6 address without brackets.
+    pub(crate) fn host(&self) -> Option<String> {
+        let url: http::Uri = self.0.parse().ok()?;
+        let host = url.host()?.trim_start_matches('[').trim_end_matches(']');
+        Some(host.to_owned())
+    }
 }
 
 impl FromStr for Origin {
@@ -194,6 +201,9 @@ mod tests {
     fn an_origin_is_a_scheme_and_a_host() {
         let origin: Origin = "https://relay.example.org:8443/".parse().unwrap();
         assert_eq!(origin.to_string(), "https://relay.example.org:8443");
+        assert_eq!(origin.host().as_deref(), Some("relay.example.org"));
+        let address = Origin::of_host("2001:db8::1");
+        assert_eq!(address.host().as_deref(), Some("2001:db8::1"));
         assert_eq!(
             Origin::of_host("2001:db8::1").to_string(),
             "https://[2001:db8::1]"

@@ -324,13 +324,10 @@ mod tests {
     use std::{sync::Arc, thread};
 
     use super::*;
-    use crate::registry::{CameraEntry, Source};
 
     #[test]
     fn who_stays_when_the_time_of_a_pass_is_over_keeps_nobody_waiting() {
-        let source = Source::Url("http://192.0.2.1/".parse().unwrap());
-        let (_removal, removed) = smol::channel::bounded(1);
-        let camera = Camera::new("porch".parse().unwrap(), CameraEntry { source }, removed);
+        let (camera, _removal) = Camera::of_test();
         let key = LinkKey::draw().unwrap();
         let token = key.sign(Scope::Owner(camera.name()), Expiry::after(Duration::ZERO));
         camera.rule().publish(Arc::new(Rule {

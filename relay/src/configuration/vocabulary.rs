@@ -40,6 +40,8 @@ pub(super) const KEYS: [(&str, &[&str]); 3] = [
             "head_bytes",
             "head_time",
             "handshake_time",
+            "answer_rate",
+            "stall_time",
             "connections",
             "connections_per_address",
             "viewers_per_camera",

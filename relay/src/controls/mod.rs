@@ -268,7 +268,6 @@ mod tests {
     use smol::future;
 
     use super::*;
-    use crate::registry::{CameraEntry, Source};
 
     #[test]
     fn a_box_that_cannot_is_not_asked_again_and_one_that_failed_is() {
@@ -288,9 +287,7 @@ mod tests {
 
     #[test]
     fn neither_turn_is_held_while_the_other_is_waited_for() {
-        let source = Source::Url("http://192.0.2.1/".parse().unwrap());
-        let (_removal, removed) = smol::channel::bounded(1);
-        let camera = Camera::new("porch".parse().unwrap(), CameraEntry { source }, removed);
+        let (camera, _removal) = Camera::of_test();
         let turns = Semaphore::new(1);
         let own_turn = camera.controls_turn_at_once().unwrap();
         let mut waiting = Box::pin(both_turns(&camera, &turns));

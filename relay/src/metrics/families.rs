@@ -4,16 +4,16 @@
 
 use std::{
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use super::{
-    exposition::{Exposition, Kind},
+    exposition::{Exposition, Family, Kind},
     process,
 };
 use crate::{
     box_clock::Offset,
-    box_status::{BoxStatus, Uplink},
+    box_status::{self, BoxStatus, Frames, UPLINK_CAUSES, Uplink},
     camera::{Camera, Health, Pull},
     counters::Counters,
     limits::Limit,
@@ -91,13 +91,23 @@ struct Seen<'camera> {
     counters: &'camera Counters,
     health: Health,
     clock: Option<Offset>,
-    /// What its box said last, as long as that is not old.
-    said: Option<BoxStatus>,
+    /// Of its pictures' ages, in seconds.
+    age_uncertainty: Option<f64>,
+    /// What its box said last, and how long ago.
+    said: Option<(Duration, BoxStatus)>,
 }
 
 impl Seen<'_> {
+    /// What holds of the box's uplink, as long as its word is not old.
     fn uplink(&self) -> Option<&Uplink> {
-        self.said.as_ref()?.uplink()
+        let (age, said) = self.said.as_ref()?;
+        said.uplink().filter(|_| *age <= box_status::PRESENT)
+    }
+
+    /// What the box has counted. That does not become wrong.
+    fn frames(&self) -> Option<&Frames> {
+        let (_, said) = self.said.as_ref()?;
+        said.frames()
     }
 }
 
@@ -105,7 +115,7 @@ impl Seen<'_> {
 type Value = fn(&Seen<'_>) -> Option<f64>;
 
 /// Name, kind, help and value of each number of a camera.
-const OF_A_CAMERA: [(&str, Kind, &str, Value); 20] = [
+const OF_A_CAMERA: [(&str, Kind, &str, Value); 22] = [
     (
         "pinhole_camera_online",
         Kind::Gauge,
@@ -145,7 +155,7 @@ const OF_A_CAMERA: [(&str, Kind, &str, Value); 20] = [
         "pinhole_camera_frame_age_uncertainty_seconds",
         Kind::Gauge,
         "How wrong a picture's age may be, since the box's clock is another one.",
-        |camera| Some(camera.clock?.uncertainty),
+        |camera| camera.age_uncertainty,
     ),
     (
         "pinhole_camera_clock_offset_seconds",
@@ -194,16 +204,28 @@ const OF_A_CAMERA: [(&str, Kind, &str, Value); 20] = [
         |camera| Some(camera.health.frames as f64),
     ),
     (
-        "pinhole_camera_dropped_frames_total",
-        Kind::Counter,
-        "Pictures that came from the camera and were no whole JPEG.",
-        |camera| Some(camera.health.bad_frames as f64),
-    ),
-    (
         "pinhole_camera_missed_frames_total",
         Kind::Counter,
-        "Pictures that the camera skipped because the way to the relay was too narrow.",
+        "Pictures that the box did not send because the way to the relay was too narrow.",
         |camera| Some(camera.health.missed as f64),
+    ),
+    (
+        "pinhole_camera_captured_frames_total",
+        Kind::Counter,
+        "Pictures that the box got from its webcam.",
+        |camera| Some(camera.frames()?.captured? as f64),
+    ),
+    (
+        "pinhole_camera_lost_frames_total",
+        Kind::Counter,
+        "Pictures that the box's driver counted and did not deliver: they were damaged, or it was busy.",
+        |camera| Some(camera.frames()?.lost? as f64),
+    ),
+    (
+        "pinhole_camera_passed_over_frames_total",
+        Kind::Counter,
+        "Pictures that the box left out because it was busy until a newer one came.",
+        |camera| Some(camera.frames()?.passed_over? as f64),
     ),
     (
         "pinhole_camera_received_bytes_total",
@@ -245,7 +267,8 @@ fn cameras(text: &mut Exposition, cameras: &[Arc<Camera>]) {
             counters: camera.counters(),
             health: camera.health(),
             clock: camera.clock_offset(),
-            said: camera.box_status().present(),
+            age_uncertainty: camera.age_uncertainty(),
+            said: camera.box_status().last(),
         })
         .collect();
     text.single(
@@ -262,6 +285,32 @@ fn cameras(text: &mut Exposition, cameras: &[Arc<Camera>]) {
             }
         }
     }
+    let mut dropped = text.family(
+        "pinhole_camera_dropped_frames_total",
+        Kind::Counter,
+        "Pictures that cannot be shown, by who found that: the box, or the relay.",
+    );
+    for camera in &cameras {
+        let by_box = camera.frames().and_then(|frames| frames.dropped);
+        let by_relay = Some(camera.health.bad_frames);
+        for (by, count) in [("box", by_box), ("relay", by_relay)] {
+            if let Some(count) = count {
+                dropped.sample(&[("camera", camera.name), ("by", by)], count);
+            }
+        }
+    }
+    let mut cause = text.family(
+        "pinhole_camera_uplink_cause",
+        Kind::Gauge,
+        "1 for why the box aims at what it aims at, 0 for the rest.",
+    );
+    for camera in &cameras {
+        let now = camera.uplink().and_then(|uplink| uplink.cause.as_deref());
+        // One that a later version has is left out.
+        if let Some(now) = now.filter(|now| UPLINK_CAUSES.contains(now)) {
+            states(&mut cause, camera.name, "cause", &UPLINK_CAUSES, now);
+        }
+    }
     let mut pull = text.family(
         "pinhole_camera_pull_state",
         Kind::Gauge,
@@ -274,10 +323,16 @@ fn cameras(text: &mut Exposition, cameras: &[Arc<Camera>]) {
             Pull::Streaming => "streaming",
             Pull::Interrupted(_) => "interrupted",
         };
-        for state in ["idle", "starting", "streaming", "interrupted"] {
-            let labels = [("camera", camera.name), ("state", state)];
-            pull.sample(&labels, u8::from(state == now));
-        }
+        let all = ["idle", "starting", "streaming", "interrupted"];
+        states(&mut pull, camera.name, "state", &all, now);
+    }
+}
+
+/// Adds 1 for the state that a camera is in `now`, and 0 for all others.
+fn states(family: &mut Family<'_>, camera: &str, label: &str, all: &[&str], now: &str) {
+    for state in all {
+        let labels = [("camera", camera), (label, *state)];
+        family.sample(&labels, u8::from(*state == now));
     }
 }
 

@@ -168,6 +168,12 @@ pub enum RegistryError {
         "no camera is enrolled in {}: run `pinhole-relay camera add NAME --endpoint HOST:PORT` first, or `pinhole-relay camera add NAME --url URL`", .0.display()
     )]
     Missing(PathBuf),
+    /// It is gone: the relay's key, which comes with the first box, tells that
+    /// there was one.
+    #[error(
+        "{} is missing, though {KEY_FILE} beside it tells that boxes were enrolled: put it back from a backup; without one, `pinhole-relay camera add NAME` begins anew, and each box needs its new enrolment", .0.display()
+    )]
+    Gone(PathBuf),
     /// The private key is not there, not a key, or not the one that the
     /// enrolled boxes know.
     #[error(
@@ -191,6 +197,23 @@ impl Registry {
     /// See [`RegistryError`].
     pub fn read(state: &StateDirectory) -> Result<Option<Self>, RegistryError> {
         Ok(Document::read(state)?.map(|document| document.registry))
+    }
+
+    /// The registry to serve by, whose key is there too; an empty one where nothing
+    /// was ever enrolled.
+    ///
+    /// # Errors
+    /// See [`RegistryError`]. One that is gone is an error: who lost it should
+    /// learn so from a relay that does not start, and not from those who find no
+    /// camera there.
+    pub fn read_to_serve(state: &StateDirectory) -> Result<Self, RegistryError> {
+        match Self::read(state)? {
+            Some(registry) => registry.private_key(state).map(|_| registry),
+            None if state.read(KEY_FILE)?.is_some() => {
+                Err(RegistryError::Gone(state.join(REGISTRY_FILE)))
+            }
+            None => Ok(Self::default()),
+        }
     }
 
     /// The private key that belongs to `[relay]`; `None` where there is neither.

@@ -7,8 +7,13 @@ use pinhole_link::CameraName;
 use super::placeholder::Notice;
 use crate::camera::{Health, Pull};
 
-/// A stream without a new picture for this long no longer counts as live.
+/// A stream of which nothing has come for this long no longer counts as live.
 const STALLED_AFTER: Duration = Duration::from_secs(3);
+
+/// Nor does one without a whole new picture for this long, though a part of one
+/// comes, as it does through a very narrow uplink: Home Assistant gives up on
+/// 10 s of silence.
+const LONGEST_PICTURE: Duration = Duration::from_secs(8);
 
 /// The state in one word: `streaming`, `stalled`, `starting`, `interrupted`,
 /// `idle` or `offline`.
@@ -52,7 +57,8 @@ fn offline(health: &Health) -> String {
 /// How old the newest picture of a stream is, if that is too old.
 pub(super) fn stalled(health: &Health) -> Option<Duration> {
     let age = health.newest?.at.elapsed();
-    (age >= STALLED_AFTER).then_some(age)
+    let silence = health.last_bytes.map_or(age, |bytes| bytes.elapsed());
+    (age.min(silence) >= STALLED_AFTER || age >= LONGEST_PICTURE).then_some(age)
 }
 
 /// What a placeholder tells, where `box_trouble` is what the box says is the
@@ -116,7 +122,36 @@ fn roughly(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+    use crate::camera::{Arrival, Camera};
+
+    #[test]
+    fn a_picture_that_is_still_coming_is_no_stall() {
+        let (camera, _removal) = Camera::of_test();
+        let now = Instant::now();
+        let ago = |seconds| now.checked_sub(Duration::from_secs(seconds)).unwrap();
+        for (picture, bytes, word) in [
+            (2, None, "streaming"),
+            (4, None, "stalled"),
+            (2, Some(2), "streaming"),
+            (4, Some(4), "stalled"),
+            (7, Some(1), "streaming"),
+            (7, Some(4), "stalled"),
+            (9, Some(0), "stalled"),
+        ] {
+            let mut health = camera.health();
+            health.pull = Pull::Streaming;
+            health.last_bytes = bytes.map(ago);
+            health.newest = Some(Arrival {
+                at: ago(picture),
+                captured: UNIX_EPOCH,
+                sequence: 1,
+            });
+            assert_eq!(state_word(&health), word, "{picture} s, {bytes:?} s");
+        }
+    }
 
     #[test]
     fn moments_are_told_with_their_day_unless_it_is_today() {

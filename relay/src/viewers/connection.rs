@@ -20,10 +20,6 @@ use socket2::{SockRef, TcpKeepalive};
 
 use crate::certificate::ACME_TLS;
 
-/// A client that takes nothing of what was sent for this long is gone
-/// (`TCP_USER_TIMEOUT`, tcp(7)).
-const USER_TIMEOUT: Duration = Duration::from_secs(15);
-
 /// How long a connection is silent before the client is asked whether it is
 /// still there.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -45,12 +41,13 @@ pub(super) enum ClientStream {
 
 /// Makes the TLS handshake. `None` for a client that speaks plain HTTP, which
 /// gets an answer that says so, and for an authority, for which the certificate
-/// is all (RFC 8737 section 3).
+/// is all (RFC 8737 section 3). It may take nothing for `stall_time`.
 pub(super) async fn accept(
     tls: &TlsAcceptor,
     mut stream: Async<TcpStream>,
+    stall_time: Duration,
 ) -> io::Result<Option<ClientStream>> {
-    set_options(&stream)?;
+    set_options(&stream, stall_time)?;
     // TLS begins with the byte 22, a handshake record (RFC 8446 section 5.1);
     // HTTP with the letters of a method.
     let mut first = [0];
@@ -69,12 +66,14 @@ pub(super) async fn accept(
     Ok(Some(ClientStream::Tls(Box::new(stream))))
 }
 
-fn set_options(stream: &Async<TcpStream>) -> io::Result<()> {
+fn set_options(stream: &Async<TcpStream>, stall_time: Duration) -> io::Result<()> {
     let socket = SockRef::from(stream.get_ref());
     socket.set_tcp_nodelay(true)?;
     // A constant that fits, 16 KiB.
     socket.set_tcp_notsent_lowat(NOT_SENT_LOW_WATER as u32)?;
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    // It ends a client whose kernel goes on acknowledging with a closed window, too
+    // (`TCP_USER_TIMEOUT`, tcp(7)).
+    socket.set_tcp_user_timeout(Some(stall_time))?;
     socket.set_tcp_keepalive(
         &TcpKeepalive::new()
             .with_time(KEEPALIVE)
@@ -83,9 +82,10 @@ fn set_options(stream: &Async<TcpStream>) -> io::Result<()> {
 }
 
 impl ClientStream {
-    /// A connection on which HTTP is spoken as it is.
-    pub(super) fn plain(stream: Async<TcpStream>) -> io::Result<Self> {
-        set_options(&stream)?;
+    /// A connection on which HTTP is spoken as it is. Its client may take nothing
+    /// for `stall_time`.
+    pub(super) fn plain(stream: Async<TcpStream>, stall_time: Duration) -> io::Result<Self> {
+        set_options(&stream, stall_time)?;
         Ok(Self::Plain(stream))
     }
 

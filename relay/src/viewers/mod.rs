@@ -5,7 +5,7 @@
 //! | `/` | the cameras that whoever asks may see, and their states |
 //! | `/NAME`, `/NAME/` | a page with the live picture |
 //! | `/NAME/stream` | the pictures, as multipart |
-//! | `/NAME/snapshot.jpg` | one picture, at most a second old |
+//! | `/NAME/snapshot.jpg` | one picture, at most a second old or the next one |
 //! | `/NAME/status.json` | how the camera is doing, as far as the relay knows |
 //! | `/NAME/box.json` | what its box says of itself |
 //! | `/NAME/link.json?hours=N` | a link to the page for somebody else |

@@ -2,11 +2,12 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use pinhole_link::{
     CameraName,
-    http::{Method, NO_STORE, Request, Response, StatusCode},
+    http::{Body, Method, NO_STORE, Request, Response, StatusCode},
 };
-use smol::{Timer, future::FutureExt as _};
+use smol::{Timer, future::FutureExt as _, io::Cursor};
 
 use super::{
     Site,
@@ -206,7 +207,7 @@ fn cameras(site: &Site, visible: Visible, request: &Request, what: &str) -> Answ
 
 async fn snapshot(camera: &Arc<Camera>, site: &Site, request: &Request) -> Response {
     if let Some(frame) = snapshot::take(camera, request).await {
-        let mut response = fresh(StatusCode::Ok, "image/jpeg", frame.jpeg());
+        let mut response = fresh(StatusCode::Ok, "image/jpeg", frame.jpeg().clone());
         snapshot::tag(&mut response, &frame, request);
         if request.method() == Method::Get && response.status() == StatusCode::Ok {
             camera.counters().sent_frames.add(1);
@@ -253,10 +254,8 @@ pub(super) fn too_many_requests(no_place: &NoPlace) -> Response {
 
 /// For whom there is no place left before a camera.
 pub(super) fn too_many_viewers(full: &Full) -> Response {
-    let words = format!(
-        "{} others watch this camera now, and no more can.",
-        full.limit
-    );
+    let Full { camera, limit } = full;
+    let words = format!("{limit} others watch camera {camera} now, and no more can.");
     let mut response = text(StatusCode::ServiceUnavailable, &words);
     response.insert_header("Retry-After", "10");
     response
@@ -282,10 +281,13 @@ pub(super) fn text(status: StatusCode, words: &str) -> Response {
 }
 
 /// A response that shows the present, with the headers that keep a browser
-/// from doing more with it than it should.
-pub(super) fn fresh(status: StatusCode, content_type: &str, body: impl AsRef<[u8]>) -> Response {
+/// from doing more with it than it should. It shares `body`: a client may take
+/// its time, and many may have the same picture.
+pub(super) fn fresh(status: StatusCode, content_type: &str, body: impl Into<Bytes>) -> Response {
     let mut response = Response::new(status);
-    response.set_body(body.as_ref());
+    let body = body.into();
+    let len = body.len();
+    response.set_body(Body::from_reader(Cursor::new(body), Some(len)));
     response.insert_header("Content-Type", content_type);
     response.insert_header("Cache-Control", NO_STORE);
     response.insert_header("Content-Security-Policy", CONTENT_SECURITY_POLICY);

@@ -1,6 +1,6 @@
-//! One picture, at most a second old.
+//! One picture of the present: at most a second old, or the next one.
 
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pinhole_link::{
     Frame, Timestamp,
@@ -8,11 +8,11 @@ use pinhole_link::{
 };
 use smol::{Timer, future::FutureExt as _};
 
-use crate::camera::Camera;
+use crate::camera::{Arrival, Camera};
 
 /// The age up to which a picture counts as the present, unless the request says
-/// otherwise. It is counted from the picture's arrival, since the box's clock
-/// may be wrong.
+/// otherwise. It is counted from the picture's capture, or while the box's clock
+/// is not known, which may be wrong, from its arrival.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// The longest age that can be asked for, in seconds. Pictures are not kept
@@ -22,9 +22,9 @@ const LONGEST_AGE: f64 = 3600.0;
 /// How long to wait for a picture.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The newest picture if it is fresh enough for `request`, else the next one;
-/// `None` if none comes. Whoever waits is a viewer: the camera's stream is
-/// pulled.
+/// The newest picture if it is fresh enough for `request`, else the next one,
+/// as old as that is: there is none fresher. `None` if none comes. Whoever waits
+/// is a viewer: the camera's stream is pulled.
 pub(super) async fn take(camera: &Camera, request: &Request) -> Option<Frame> {
     let max_age = max_age(request);
     let asked = Instant::now();
@@ -34,8 +34,11 @@ pub(super) async fn take(camera: &Camera, request: &Request) -> Option<Frame> {
             let frame = frames.next().await.value;
             // The slot may have held an old one.
             let newest = camera.health().newest;
-            let is_fresh = |at: Instant| at >= asked || at.elapsed() <= max_age;
-            if newest.is_some_and(|arrival| is_fresh(arrival.at)) {
+            // One that has come since is the next in the slot.
+            let newest = newest.filter(|newest| newest.sequence == frame.sequence());
+            let is_fresh =
+                |arrival: Arrival| arrival.at >= asked || age(camera, arrival) <= max_age;
+            if newest.is_some_and(is_fresh) {
                 return Some(frame);
             }
         }
@@ -45,6 +48,16 @@ pub(super) async fn take(camera: &Camera, request: &Request) -> Option<Frame> {
         None
     };
     next.or(none).await
+}
+
+/// How old a picture is.
+fn age(camera: &Camera, arrival: Arrival) -> Duration {
+    let since_arrival = arrival.at.elapsed();
+    if camera.age_uncertainty().is_none() {
+        return since_arrival;
+    }
+    let since_capture = SystemTime::now().duration_since(arrival.captured);
+    since_capture.unwrap_or_default().max(since_arrival)
 }
 
 /// `max_age`, in seconds.
@@ -75,7 +88,43 @@ pub(super) fn tag(response: &mut Response, frame: &Frame, request: &Request) {
 
 #[cfg(test)]
 mod tests {
+    use smol::future::poll_once;
+
     use super::*;
+    use crate::{box_clock::Reading, camera::Pull};
+
+    #[test]
+    fn a_picture_that_took_long_to_come_is_none_of_the_present() {
+        let (camera, _removal) = Camera::of_test();
+        camera.set_pull(Pull::Streaming);
+        let publish = |sequence| {
+            let captured = SystemTime::now() - Duration::from_secs(5);
+            camera.publish(Frame::new(vec![0], captured, sequence));
+        };
+        let taken = |target: &str| {
+            let request = request(target, "");
+            let frame = smol::block_on(poll_once(take(&camera, &request)));
+            frame.flatten().map(|frame| frame.sequence())
+        };
+        publish(1);
+        // The box's clock may be wrong.
+        assert_eq!(taken("/c/snapshot.jpg"), Some(1));
+        let time = SystemTime::now();
+        camera.box_clock().heard(Reading {
+            asked: time,
+            shown: time,
+            round_trip: Duration::from_millis(5),
+            at: Instant::now(),
+        });
+        assert_eq!(taken("/c/snapshot.jpg"), None);
+        assert_eq!(taken("/c/snapshot.jpg?max_age=60"), Some(1));
+        let request = request("/c/snapshot.jpg", "");
+        let mut waiting = Box::pin(take(&camera, &request));
+        assert!(smol::block_on(poll_once(&mut waiting)).is_none());
+        publish(2);
+        let next = smol::block_on(waiting);
+        assert_eq!(next.map(|frame| frame.sequence()), Some(2));
+    }
 
     fn request(target: &str, fields: &str) -> Request {
         let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");

@@ -11,7 +11,6 @@ use super::{
     ustreamer::Ustreamer,
 };
 use crate::{
-    box_clock::Offset,
     box_status::{self, Uplink},
     camera::{Camera, Health},
     watchers::PageId,
@@ -72,6 +71,8 @@ struct BoxState {
     deviation: Option<String>,
     /// What its uplink carries, and what it makes of that.
     uplink: Option<Uplink>,
+    /// What became of the webcam's pictures, since the box was started.
+    frames: Option<box_status::Frames>,
     /// Since it said so.
     age: f64,
 }
@@ -88,7 +89,7 @@ pub(super) struct Statuses {
 struct Frames {
     received: u64,
     per_second: f64,
-    /// Dropped, because they were no whole JPEG.
+    /// Dropped here, because they were no whole JPEG; a box drops its own.
     bad: u64,
     /// What was wrong with the last of them.
     last_bad: Option<String>,
@@ -103,7 +104,7 @@ struct Newest {
     captured: f64,
     /// Since the capture.
     age: f64,
-    /// How wrong the age may be, if the box's clock was looked at.
+    /// How wrong the ages may be, if the box's clock was looked at.
     uncertainty: Option<f64>,
     /// The age that it had when the relay got it.
     age_at_arrival: f64,
@@ -144,7 +145,7 @@ impl Status {
             now: since_1970(SystemTime::now()),
             viewers: camera.frames().readers(),
             watching: page.map(|id| camera.watchers().contains(id)),
-            newest: Newest::of(camera, &health, offset),
+            newest: Newest::of(camera, &health),
             clock: offset.map(|offset| Clock {
                 ahead: rounded(offset.seconds),
                 uncertainty: rounded(offset.uncertainty),
@@ -184,6 +185,7 @@ impl Status {
                 trouble: said.trouble().map(str::to_owned),
                 deviation: said.deviation().map(str::to_owned),
                 uplink: said.uplink().cloned(),
+                frames: said.frames().cloned(),
                 age: rounded(age.as_secs_f64()),
             }),
             relay_started: since_1970(site.started),
@@ -214,7 +216,7 @@ impl Statuses {
 }
 
 impl Newest {
-    fn of(camera: &Camera, health: &Health, offset: Option<Offset>) -> Option<Self> {
+    fn of(camera: &Camera, health: &Health) -> Option<Self> {
         let newest = health.newest?;
         // A box's clock may be ahead of this one.
         let age = SystemTime::now().duration_since(newest.captured);
@@ -224,7 +226,7 @@ impl Newest {
             sequence: newest.sequence,
             captured: since_1970(newest.captured),
             age: rounded(age.as_secs_f64()),
-            uncertainty: offset.map(|offset| rounded(offset.uncertainty)),
+            uncertainty: camera.age_uncertainty().map(rounded),
             age_at_arrival: rounded(age.saturating_sub(since_arrival).as_secs_f64()),
             age_when_sent: (camera.counters().sent_age.get()).map(|age| rounded(age.as_secs_f64())),
             since_arrival: rounded(since_arrival.as_secs_f64()),

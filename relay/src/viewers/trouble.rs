@@ -3,9 +3,10 @@
 
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
-use pinhole_link::{CameraName, http::HeadError};
+use pinhole_link::http::HeadError;
 use tracing::debug;
 
+use super::stream::Full;
 use crate::{complaint::Complaint, counters::SiteCounters, limits::Limit, places::NoPlace};
 
 /// The kinds of trouble with viewers.
@@ -16,6 +17,8 @@ pub(super) struct Trouble {
     all_taken: Complaint,
     too_many_of_one: Complaint,
     slow_handshake: Complaint,
+    slow_answer: Complaint,
+    stalled: Complaint,
     head_limit: Complaint,
     too_many_viewers: Complaint,
 }
@@ -29,6 +32,8 @@ impl Trouble {
             all_taken: Complaint::default(),
             too_many_of_one: Complaint::default(),
             slow_handshake: Complaint::default(),
+            slow_answer: Complaint::default(),
+            stalled: Complaint::default(),
             head_limit: Complaint::default(),
             too_many_viewers: Complaint::default(),
         }
@@ -59,6 +64,23 @@ impl Trouble {
         ));
     }
 
+    /// A client took its answer too slowly.
+    pub(super) fn slow_answer(&self, client: IpAddr, least: usize) {
+        self.counters.refused(Limit::AnswerRate).add(1);
+        self.slow_answer.tell(format_args!(
+            "viewers: {client} took less than {least} bytes a second of an answer and was cut off"
+        ));
+    }
+
+    /// A client took nothing of its stream.
+    pub(super) fn stalled(&self, client: IpAddr, limit: Duration) {
+        self.counters.refused(Limit::StallTime).add(1);
+        self.stalled.tell(format_args!(
+            "viewers: {client} took nothing of a stream for {} s and was cut off",
+            limit.as_secs()
+        ));
+    }
+
     /// What a client sent is no request.
     pub(super) fn bad_head(&self, client: IpAddr, error: &HeadError) {
         let limit = match error {
@@ -75,7 +97,8 @@ impl Trouble {
     }
 
     /// A camera has all the viewers that it may have.
-    pub(super) fn too_many_viewers(&self, camera: &CameraName, limit: usize) {
+    pub(super) fn too_many_viewers(&self, full: &Full) {
+        let Full { camera, limit } = full;
         self.counters.refused(Limit::ViewersPerCamera).add(1);
         self.too_many_viewers.tell(format_args!(
             "camera {camera}: {limit} streams are open, and more viewers are turned away"

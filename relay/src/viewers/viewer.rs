@@ -3,7 +3,8 @@
 use std::{convert::Infallible, io, net::IpAddr, net::TcpStream, sync::Arc, time::Duration};
 
 use futures_rustls::TlsAcceptor;
-use pinhole_link::http::{Connection, HeadLimits, Request};
+use nix::errno::Errno;
+use pinhole_link::http::{Connection, HeadLimits, Request, Response};
 use smol::{
     Async, Timer,
     channel::{Receiver, Sender},
@@ -80,8 +81,9 @@ impl Viewer {
         stream: Async<TcpStream>,
         tls: Option<TlsAcceptor>,
     ) -> io::Result<Option<ClientStream>> {
+        let stall_time = self.site.limits.stall_time;
         let Some(tls) = tls else {
-            return ClientStream::plain(stream).map(Some);
+            return ClientStream::plain(stream, stall_time).map(Some);
         };
         let limit = self.site.limits.handshake_time;
         let too_slow = async {
@@ -89,7 +91,9 @@ impl Viewer {
             self.trouble.slow_handshake(self.peer, limit);
             Ok(None)
         };
-        connection::accept(&tls, stream).or(too_slow).await
+        connection::accept(&tls, stream, stall_time)
+            .or(too_slow)
+            .await
     }
 
     async fn answer_requests(&self, stream: ClientStream, mut share: Share) -> io::Result<()> {
@@ -140,52 +144,74 @@ impl Viewer {
                 Answer::Finite(routes::too_many_requests(no_place))
             }
         };
-        match answer {
-            Answer::Finite(response) => {
-                let goes_on = connection.respond(&request, response).await?;
-                if goes_on {
-                    return Ok(Then::Next(connection));
-                }
-                close(connection.into_stream().into_inner()).await?;
-            }
+        let response = match answer {
+            Answer::Finite(response) => response,
             Answer::Change(wanted) => {
                 let body = connection.read_body(&mut request, controls::MAX_BODY).await;
-                let response = wanted.make(body, &self.site).await;
-                if connection.respond(&request, response).await? {
-                    return Ok(Then::Next(connection));
+                wanted.make(body, &self.site).await
+            }
+            Answer::Wall(wall) => match wall.open(&self.site.limits, &self.trouble) {
+                Ok(open) => {
+                    let mut stream = connection.into_stream().into_inner();
+                    drop(request);
+                    let stop = closed(&self.stopped);
+                    // It is large, and would be part of every viewer.
+                    let sending = Box::pin(open.send(&mut stream, &self.site, stop));
+                    sending.await.inspect_err(|error| self.note_stall(error))?;
+                    close(stream).await?;
+                    return Ok(Then::Ended);
                 }
-                close(connection.into_stream().into_inner()).await?;
-            }
-            Answer::Wall(wall) => {
-                let mut stream = connection.into_stream().into_inner();
-                drop(request);
-                let stop = closed(&self.stopped);
-                // It is large, and would be part of every viewer.
-                Box::pin(wall.send(&mut stream, &self.site, &self.trouble, stop)).await?;
-                close(stream).await?;
-            }
-            Answer::Stream(wanted) => {
-                let stop = closed(&self.stopped);
-                match stream::open(wanted, &self.site.limits) {
-                    Ok(open) => {
-                        let mut stream = connection.into_stream().into_inner();
-                        drop(request);
-                        open.send(&mut stream, &self.site, stop).await?;
-                        drop(open);
-                        close(stream).await?;
-                    }
-                    Err(full) => {
-                        self.trouble.too_many_viewers(&full.camera, full.limit);
-                        let response = routes::too_many_viewers(&full);
-                        if connection.respond(&request, response).await? {
-                            return Ok(Then::Next(connection));
-                        }
-                        close(connection.into_stream().into_inner()).await?;
-                    }
+                Err(full) => routes::too_many_viewers(&full),
+            },
+            Answer::Stream(wanted) => match stream::open(wanted, &self.site.limits) {
+                Ok(open) => {
+                    let mut stream = connection.into_stream().into_inner();
+                    drop(request);
+                    let sent = open.send(&mut stream, &self.site, closed(&self.stopped));
+                    sent.await.inspect_err(|error| self.note_stall(error))?;
+                    drop(open);
+                    close(stream).await?;
+                    return Ok(Then::Ended);
                 }
-            }
+                Err(full) => {
+                    self.trouble.too_many_viewers(&full);
+                    routes::too_many_viewers(&full)
+                }
+            },
+        };
+        if self.respond(&mut connection, &request, response).await? {
+            return Ok(Then::Next(connection));
         }
+        close(connection.into_stream().into_inner()).await?;
         Ok(Then::Ended)
+    }
+
+    /// Tells of a client that took nothing of its stream until that broke.
+    fn note_stall(&self, error: &io::Error) {
+        // The system's own word, not that of a deadline here.
+        if error.raw_os_error() == Some(Errno::ETIMEDOUT as i32) {
+            let limit = self.site.limits.stall_time;
+            self.trouble.stalled(self.peer, limit);
+        }
+    }
+
+    /// Gives an answer that ends, if the client takes it quickly enough. Returns
+    /// whether another request may follow.
+    async fn respond(
+        &self,
+        connection: &mut Connection<ClientStream>,
+        request: &Request,
+        response: Response,
+    ) -> io::Result<bool> {
+        let limits = &self.site.limits;
+        // All that is answered here has a length.
+        let time = limits.answer_time(response.len().unwrap_or_default());
+        let too_slow = async {
+            Timer::after(time).await;
+            self.trouble.slow_answer(self.peer, limits.answer_rate);
+            Err(io::ErrorKind::TimedOut.into())
+        };
+        connection.respond(request, response).or(too_slow).await
     }
 }
 

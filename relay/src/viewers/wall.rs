@@ -2,7 +2,9 @@
 //!
 //! A browser opens six connections to a host and no more, so a page cannot show
 //! seven cameras by a stream of each. `/_cameras/stream` carries all cameras, or
-//! with `?cameras=porch,shed` those; `fps=N` limits the rate of each.
+//! with `?cameras=porch,shed` those; `fps=N` limits the rate of each. One that has
+//! all the viewers that it may have is left out, and told in the log; where that is
+//! true of all, the answer is that of one camera's stream.
 //!
 //! The body is as that of one camera's stream with `raw=1`, parts of
 //! [`multipart`] in the eager dialect, and each part tells its camera with
@@ -30,13 +32,14 @@ use super::{
     admission::Visible,
     connection::ClientStream,
     query::StreamQuery,
-    stream::{self, Wanted},
+    stream::{self, Full, OpenStream, Wanted},
     trouble::Trouble,
     view::View,
 };
 use crate::{
     access::{self, Pass},
     camera::Camera,
+    limits::Limits,
 };
 
 /// What scripts of all browsers can read.
@@ -50,6 +53,14 @@ pub(super) struct Wall {
     query: StreamQuery,
     /// More header fields of the answer, each with its CR LF.
     pub(super) fields: String,
+}
+
+/// Streams that count as open, until dropped.
+pub(super) struct OpenWall {
+    streams: Vec<OpenStream>,
+    pass: Pass,
+    query: StreamQuery,
+    fields: String,
 }
 
 impl Wall {
@@ -73,18 +84,57 @@ impl Wall {
         })
     }
 
+    /// Opens the streams of the cameras that may have another viewer. The others go
+    /// to `trouble`.
+    ///
+    /// # Errors
+    /// One of the cameras, where none may.
+    pub(super) fn open(self, limits: &Limits, trouble: &Trouble) -> Result<OpenWall, Full> {
+        let Self {
+            cameras,
+            pass,
+            query,
+            fields,
+        } = self;
+        let (mut streams, mut left_out) = (Vec::new(), None);
+        for camera in cameras {
+            let wanted = Wanted {
+                camera,
+                pass: pass.clone(),
+                query: query.clone(),
+                fields: String::new(),
+            };
+            match stream::open(wanted, limits) {
+                Ok(open) => streams.push(open),
+                Err(full) => {
+                    trouble.too_many_viewers(&full);
+                    left_out = Some(full);
+                }
+            }
+        }
+        match left_out {
+            Some(full) if streams.is_empty() => Err(full),
+            _ => Ok(OpenWall {
+                streams,
+                pass,
+                query,
+                fields,
+            }),
+        }
+    }
+}
+
+impl OpenWall {
     /// Sends the cameras' pictures until the client goes, one of the cameras is
-    /// removed or not open any more, or `stop` resolves. A camera that has all the viewers that it may
-    /// have is left out.
+    /// removed or not open any more, or `stop` resolves.
     pub(super) async fn send(
         self,
         stream: &mut ClientStream,
         site: &Arc<Site>,
-        trouble: &Trouble,
         stop: impl Future<Output = ()> + Send,
     ) -> io::Result<()> {
         let Self {
-            cameras,
+            streams,
             pass,
             query,
             fields,
@@ -95,21 +145,7 @@ impl Wall {
         if query.head_only {
             return Ok(());
         }
-        let open = |camera| {
-            let wanted = Wanted {
-                camera,
-                pass: pass.clone(),
-                query: query.clone(),
-                fields: String::new(),
-            };
-            let open = stream::open(wanted, &site.limits);
-            open.inspect_err(|full| trouble.too_many_viewers(&full.camera, full.limit))
-        };
-        let open: Vec<_> = cameras
-            .into_iter()
-            .filter_map(|camera| open(camera).ok())
-            .collect();
-        let cameras = || open.iter().map(stream::OpenStream::camera);
+        let cameras = || streams.iter().map(OpenStream::camera);
         let mut ends = cameras()
             .map(|camera| Box::pin(camera.removed().or(access::until_void(&pass, camera))))
             .collect();

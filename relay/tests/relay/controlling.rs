@@ -372,6 +372,18 @@ fn a_box_that_was_restarted_gets_back_what_its_owner_set() {
 }
 
 #[test]
+fn what_is_set_while_no_webcam_is_plugged_in_outlives_the_box() {
+    let mut place = Place::new();
+    // What a box says that keeps it for the webcam to come.
+    let kept = "HTTP/1.1 200 OK\r\n\r\n{\"set\": {\"brightness\": 200}}";
+    place.camera.says_of_controls(kept);
+    report(&place.change(&place.owner, BRIGHTER, &[]));
+    drop(place.camera);
+    place.camera = FakeBox::start(&place.enrolment);
+    eventually("the new box is set", || place.camera.brightness() == 200);
+}
+
+#[test]
 fn what_was_reset_is_not_sent_again_though_the_box_did_not_say_that_it_did_it() {
     let mut place = Place::new();
     report(&place.change(&place.owner, BRIGHTER, &[]));

@@ -8,13 +8,11 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-
 use crate::{
     authority::free_tcp_port,
     connect_from, eventually,
     http_camera::{HttpCamera, film_plainly},
-    process::Held,
+    process::{Held, may_open},
     program::{RunningRelay, State, free_udp_port},
     viewer::{Viewer, curl, tls},
 };
@@ -44,13 +42,7 @@ static ONE_CROWD: Mutex<()> = Mutex::new(());
 /// A state with a camera that films, and the right to come with a crowd.
 fn filming() -> (State, HttpCamera, MutexGuard<'static, ()>) {
     let turn = ONE_CROWD.lock().unwrap_or_else(PoisonError::into_inner);
-    let need = CLIENTS as u64 + 1000;
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    assert!(
-        hard >= need,
-        "this test needs {need} open files: raise the limit with ulimit -Hn"
-    );
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    may_open(CLIENTS as u64 + 1000);
     let state = State::new();
     let camera = HttpCamera::start(|stream, _, _| film_plainly(stream));
     state.add_url("yard", &camera.url());
@@ -66,8 +58,8 @@ fn start(state: &State, limits: &str) -> (RunningRelay, u16) {
     (relay, port)
 }
 
-/// A number of the relay's metrics.
-fn refused(port: u16, limit: &str) -> u64 {
+/// How often the relay, whose metrics are at `port`, says that a limit was reached.
+pub(crate) fn refused(port: u16, limit: &str) -> u64 {
     let metrics = Command::new("curl")
         .args(["--silent", &format!("http://127.0.0.1:{port}/metrics")])
         .output();

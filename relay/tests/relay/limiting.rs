@@ -1,20 +1,29 @@
 //! Clients that want more than their share, or send what is no request.
 
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::TcpStream,
     thread,
     time::{Duration, Instant},
 };
 
+use pinhole_link::{http::head::read_head, multipart::PartReader};
+use smol::io::{AssertAsync, BufReader};
+use socket2::SockRef;
+
 use crate::{
-    eventually,
+    PATIENCE, eventually,
     fake_box::{FakeBox, picture},
     flag,
-    http_camera::{HttpCamera, film_plainly},
-    viewer::{curl, status, tls},
+    http_camera::{HttpCamera, film_plainly, show_one},
+    process::{Held, kernel_memory},
+    program::{RunningRelay, State, free_udp_port},
+    viewer::{Viewer, curl, status, tls, tls_over},
     watching::Running,
 };
+
+/// A picture's length, in bytes.
+const LEN: usize = 60_000;
 
 /// All that is said to a client that sends `bytes`, until it is cut off.
 fn told(mut connection: impl Read + Write, bytes: &[u8]) -> String {
@@ -94,7 +103,13 @@ fn who_makes_no_handshake_is_cut_off() {
     let relay = Running::start_with(|settings| {
         settings.limits.handshake_time = Duration::from_secs(1);
     });
-    let begun = Instant::now();
+    // Another one has more patience than any would have by itself.
+    let patient = Running::start_with(|settings| {
+        settings.limits.handshake_time = PATIENCE;
+    });
+    let mut waiting = TcpStream::connect(("127.0.0.1", patient.port)).unwrap();
+    waiting.set_nonblocking(true).unwrap();
+    thread::sleep(Duration::from_millis(300));
     let connect = || TcpStream::connect(("127.0.0.1", relay.port)).unwrap();
     let mut silent = connect();
     let mut slow = connect();
@@ -107,7 +122,9 @@ fn who_makes_no_handshake_is_cut_off() {
     for connection in [&mut silent, &mut slow, &mut garbage] {
         let _ = connection.read_to_end(&mut Vec::new());
     }
-    assert!(begun.elapsed() < Duration::from_secs(20));
+    // Who was there first, at the other one, is there still.
+    let nothing = waiting.read(&mut [0]).unwrap_err();
+    assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
     assert!(told(connect(), b"GET / HTTP/1.1\r\n\r\n").contains("https://"));
     assert!(
         curl(&relay.state, relay.port, "/", &["--fail"])
@@ -131,10 +148,60 @@ fn a_camera_has_so_many_viewers_and_no_more() {
     let refused = second();
     assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
     assert!(refused.contains("retry-after: "), "{refused}");
+    // The same where it would be one of several, of which there is another then.
+    let wall = |path: &str| {
+        let arguments = ["--include", "--max-time", "2"];
+        let answer = curl(&relay.state, relay.port, path, &arguments);
+        String::from_utf8_lossy(&answer.stdout).into_owned()
+    };
+    let refused = wall("/_cameras/stream");
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    assert!(refused.contains("no more can"), "{refused}");
+    relay.add_url("yard", "http://127.0.0.1:1/");
+    let shown = wall("/_cameras/stream");
+    assert!(shown.starts_with("HTTP/1.1 200 "), "{shown}");
+    assert!(shown.contains("X-Camera: yard") && !shown.contains("X-Camera: porch"));
     drop(first);
     eventually("the place is free again", || {
         second().starts_with("HTTP/1.1 200 ")
     });
+}
+
+#[test]
+fn who_takes_a_little_all_the_time_is_not_ended_and_who_takes_nothing_is() {
+    const STALL_TIME: Duration = Duration::from_secs(4);
+    const SIP: usize = 4 << 10;
+    let relay = Running::start_with(|settings| settings.limits.stall_time = STALL_TIME);
+    let camera = FakeBox::start(&relay.porch);
+    let _filming = camera.film(|number| picture(number, LEN));
+    let begun = Instant::now();
+    let watch = || {
+        let socket = TcpStream::connect(("127.0.0.1", relay.port)).unwrap();
+        SockRef::from(&socket).set_recv_buffer_size(SIP).unwrap();
+        let mut client = tls_over(&relay.state, socket);
+        client
+            .write_all(b"GET /porch/stream HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        client
+    };
+    // Far less than is sent, by what TLS makes of it.
+    let mut slow = watch().sock;
+    let sipping = thread::spawn(move || {
+        let mut taken = 0;
+        while begun.elapsed() < 4 * STALL_TIME {
+            let sip = slow.read(&mut [0; SIP]).unwrap();
+            assert!(sip > 0, "it was ended");
+            taken += sip;
+            thread::sleep(Duration::from_millis(100));
+        }
+        (slow, taken)
+    });
+    let _stalled = watch();
+    eventually("both count as viewers", || relay.status()["viewers"] == 2);
+    eventually("one is ended", || relay.status()["viewers"] == 1);
+    let (_slow, taken) = sipping.join().unwrap();
+    assert_eq!(relay.status()["viewers"], 1);
+    println!("{taken} bytes");
 }
 
 #[test]
@@ -165,8 +232,7 @@ fn a_proxy_speaks_for_its_clients() {
 }
 
 #[test]
-fn a_viewer_that_takes_nothing_is_ended_and_holds_little_meanwhile() {
-    const LEN: usize = 60_000;
+fn a_viewer_that_takes_nothing_is_ended() {
     let relay = Running::start();
     let camera = FakeBox::start(&relay.porch);
     let _filming = camera.film(|number| picture(number, LEN));
@@ -180,6 +246,81 @@ fn a_viewer_that_takes_nothing_is_ended_and_holds_little_meanwhile() {
     eventually("it is ended", || relay.status()["viewers"] == 0);
     let after = begun.elapsed();
     assert!(after > Duration::from_secs(14), "{after:?}");
+}
+
+/// Without the low-water mark, the kernel would hold megabytes of pictures for it,
+/// and show them before the present.
+#[test]
+fn for_a_viewer_that_takes_nothing_little_is_kept() {
+    /// More than the kernel would keep, tcp_wmem(7), in pictures.
+    const MISSED: u64 = 100;
+    // It is not to be ended for it meanwhile.
+    let relay = Running::start_with(|settings| settings.limits.stall_time = PATIENCE);
+    let camera = FakeBox::start(&relay.porch);
+    let _filming = camera.film(|number| picture(number, LEN));
+    let mut quick = relay.watch();
+    let socket = TcpStream::connect(("127.0.0.1", relay.port)).unwrap();
+    let client = socket.local_addr().unwrap();
+    SockRef::from(&socket).set_recv_buffer_size(LEN).unwrap();
+    let mut stalled = tls_over(&relay.state, socket);
+    // Of HTTP/1.0: the pictures come as they are, without chunks.
+    stalled
+        .write_all(b"GET /porch/stream HTTP/1.0\r\n\r\n")
+        .unwrap();
+    eventually("it counts as a viewer", || relay.status()["viewers"] == 2);
+    let first = quick.next().unwrap().sequence();
+    let mut newest = first;
+    while newest < first + MISSED {
+        newest = quick.next().unwrap().sequence();
+    }
+    let held = kernel_memory(client);
+    let mut stalled = BufReader::new(AssertAsync::new(stalled));
+    let old = smol::block_on(async {
+        read_head(&mut stalled, PATIENCE).await.unwrap().unwrap();
+        let mut parts = PartReader::new(stalled);
+        let mut old = 0;
+        while parts.next().await.unwrap().unwrap().sequence() < newest {
+            old += 1;
+        }
+        old
+    });
+    println!("{held} bytes in the kernel, {old} old pictures");
+    assert!(held <= 64 << 10, "{held} bytes in the kernel");
+    // Its own buffer, the kernel's and TLS's hold so many at most.
+    assert!(old <= 6, "{old} old pictures");
+}
+
+#[test]
+fn snapshots_of_one_picture_share_it() {
+    const LARGE: usize = 4_000_000;
+    const CLIENTS: usize = 50;
+    let camera = HttpCamera::start(|stream, _, _| show_one(stream, LARGE));
+    let state = State::new();
+    state.add_url("yard", &camera.url());
+    let mut relay = RunningRelay::start(&state, free_udp_port());
+    let port = relay.ready();
+    let mut viewer = Viewer::watch(&state, port, "yard");
+    viewer.next().unwrap();
+    let memory = || Held::by(relay.id()).memory;
+    let before = memory();
+    let slow: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let mut client = tls(&state, port);
+            client
+                .write_all(b"GET /yard/snapshot.jpg?max_age=3600 HTTP/1.1\r\nHost: a\r\n\r\n")
+                .unwrap();
+            let mut status = [0; 13];
+            client.read_exact(&mut status).unwrap();
+            assert_eq!(&status, b"HTTP/1.1 200 ");
+            client
+        })
+        .collect();
+    let more = memory().saturating_sub(before);
+    println!("{before} KiB, and {more} KiB for {CLIENTS} clients");
+    drop(slow);
+    relay.stop();
+    let copies = CLIENTS * LARGE / 1024;
+    assert!(more < copies as u64 / 8, "{more} KiB");
 }
 
 #[test]

@@ -13,6 +13,16 @@ use crate::{
     viewer::Viewer,
 };
 
+/// What a box says of itself behind a narrow uplink and with a bad cable.
+const IN_TROUBLE: &str = r#"{
+    "state": "live",
+    "frames": {"captured": 900, "lost": 7, "passed_over": 5, "dropped": 3, "sent": 100},
+    "uplink": {
+        "bits_per_second": 1200000, "frames_per_second": 5.5, "quality": 60, "scale": "half",
+        "is_reduced": true, "cause": "uplink-narrow", "reason": "5.5 of 15 pictures a second"
+    }
+}"#;
+
 /// What the port for monitoring answers to `request`, heads included.
 fn answer(port: u16, request: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -70,6 +80,7 @@ fn prometheus_reads_the_metrics_and_finds_nothing_to_say_against_them() {
     let state = State::new();
     let port = free_udp_port();
     let camera = FakeBox::start(&state.enrol("porch", port));
+    camera.says(IN_TROUBLE);
     state.enrol("shed", port);
     let _filming = camera.film(|number| picture(number, 1000));
     let (relay, viewers, metrics) = start(&state, port);
@@ -80,6 +91,7 @@ fn prometheus_reads_the_metrics_and_finds_nothing_to_say_against_them() {
         has("pinhole_camera_pull_state{camera=\"porch\",state=\"streaming\"} 1")
             && has("pinhole_camera_online{camera=\"porch\"} 1")
             && get(metrics, "/metrics").contains("pinhole_camera_clock_offset_seconds{")
+            && get(metrics, "/metrics").contains("pinhole_camera_uplink_reduced{")
     });
     let answer = get(metrics, "/metrics");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -100,6 +112,37 @@ fn prometheus_reads_the_metrics_and_finds_nothing_to_say_against_them() {
     assert!(value("pinhole_camera_frame_age_seconds{camera=\"porch\"}") < 30.0);
     assert!(value("pinhole_camera_frame_age_uncertainty_seconds{camera=\"porch\"}") < 10.0);
     assert!(!body.contains("pinhole_camera_frame_age_seconds{camera=\"shed\"}"));
+    // What the box says of itself.
+    for (name, told) in [
+        ("uplink_bytes_per_second{camera=\"porch\"}", 150_000.0),
+        ("aimed_frames_per_second{camera=\"porch\"}", 5.5),
+        ("aimed_quality{camera=\"porch\"}", 60.0),
+        ("aimed_scale{camera=\"porch\"}", 0.5),
+        ("uplink_reduced{camera=\"porch\"}", 1.0),
+        (
+            "uplink_cause{camera=\"porch\",cause=\"uplink-narrow\"}",
+            1.0,
+        ),
+        ("uplink_cause{camera=\"porch\",cause=\"as-asked\"}", 0.0),
+        (
+            "uplink_cause{camera=\"porch\",cause=\"least-allowed\"}",
+            0.0,
+        ),
+        (
+            "uplink_cause{camera=\"porch\",cause=\"uplink-has-room\"}",
+            0.0,
+        ),
+        ("captured_frames_total{camera=\"porch\"}", 900.0),
+        ("lost_frames_total{camera=\"porch\"}", 7.0),
+        ("passed_over_frames_total{camera=\"porch\"}", 5.0),
+        ("dropped_frames_total{camera=\"porch\",by=\"box\"}", 3.0),
+        ("dropped_frames_total{camera=\"porch\",by=\"relay\"}", 0.0),
+        ("dropped_frames_total{camera=\"shed\",by=\"relay\"}", 0.0),
+    ] {
+        assert_eq!(value(&format!("pinhole_camera_{name}")), told, "{name}");
+    }
+    assert!(!body.contains("uplink_cause{camera=\"shed\""));
+    assert!(!body.contains("{camera=\"shed\",by=\"box\"}"));
     assert!(value("process_resident_memory_bytes") > 1e6);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let ends = value("pinhole_relay_certificate_not_after_timestamp_seconds");

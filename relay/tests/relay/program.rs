@@ -192,7 +192,8 @@ impl RunningRelay {
         self.terminate();
     }
 
-    fn terminate(&mut self) {
+    /// Does the same, and leaves the log to be read.
+    pub(crate) fn terminate(&mut self) {
         let kill = Command::new("kill")
             .arg(self.child.id().to_string())
             .status();

@@ -2,18 +2,32 @@
 //! and is told how the relay is.
 
 use std::{
+    io::{Read as _, Write as _},
     net::TcpListener,
     os::{fd::OwnedFd, unix::net::UnixDatagram},
     process::{Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
-    PATIENCE,
+    PATIENCE, eventually,
+    http_camera::{HttpCamera, film_plainly},
     program::{RunningRelay, State, free_udp_port},
-    viewer::{Viewer, curl},
+    viewer::{Viewer, curl, tls},
 };
+
+/// Within what time a viewer has pictures again.
+const ABSENCE: Duration = Duration::from_secs(1);
+
+/// The longest that a page waits before it asks anew for the first time
+/// (`stream.js`).
+const PAUSE: Duration = Duration::from_millis(313);
+
+/// Restarts of which one has to be quick enough. A machine that is busy with
+/// other things may hold one up; a relay that waits for its slowest client holds
+/// up all of them.
+const RESTARTS: usize = 8;
 
 /// Starts a relay with `listener` as systemd hands it over: as descriptor 3,
 /// announced for the process that it is for.
@@ -62,6 +76,72 @@ fn nobody_is_refused_while_the_relay_is_restarted() {
         assert!(early.status.success(), "{early:?}");
         relay.stop();
     });
+}
+
+#[test]
+fn nobody_waits_for_those_who_stall_when_the_relay_is_restarted() {
+    let state = State::new();
+    let port = free_udp_port();
+    let camera = HttpCamera::start(|stream, _, _| film_plainly(stream));
+    state.add_url("yard", &camera.url());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let start = || start_with_socket(&state, port, &listener, &address.to_string());
+    let viewers = address.port();
+    let mut relay = start();
+    relay.ready();
+    let mut absences = (0..RESTARTS)
+        .map(|_| {
+            let (_stalled, _idle) = (stalled(&state, viewers), idle(&state, viewers));
+            let mut viewer = Viewer::watch(&state, viewers, "yard");
+            viewer.next().unwrap();
+            thread::scope(|scope| {
+                let back = scope.spawn(|| {
+                    assert!(viewer.ended_properly());
+                    thread::sleep(PAUSE);
+                    let mut viewer = Viewer::watch(&state, viewers, "yard");
+                    assert!(viewer.next().is_some());
+                    Instant::now()
+                });
+                let stopped = Instant::now();
+                relay.terminate();
+                relay = start();
+                back.join().unwrap() - stopped
+            })
+        })
+        .inspect(|absence| println!("away for {absence:?}"));
+    assert!(absences.any(|absence| absence < ABSENCE));
+}
+
+/// A viewer that takes no more pictures: its buffers and the kernel's are full.
+fn stalled(state: &State, port: u16) -> impl Sized {
+    let mut stalled = tls(state, port);
+    stalled
+        .write_all(b"GET /yard/stream HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let sent = || {
+        let json = state.run(&["status", "--json"]).stdout;
+        let report: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        report["cameras"][0]["sent_bytes"].as_u64().unwrap()
+    };
+    eventually("it stalls", || {
+        let before = sent();
+        thread::sleep(Duration::from_millis(300));
+        before > 0 && sent() == before
+    });
+    stalled
+}
+
+/// A client that was answered, keeps its connection, and does not end it when
+/// the relay does.
+fn idle(state: &State, port: u16) -> impl Sized {
+    let mut idle = tls(state, port);
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let mut status = [0; 13];
+    idle.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200 ");
+    idle
 }
 
 #[test]

@@ -130,6 +130,24 @@ fn waits_for_a_camera(state: &State) {
 }
 
 #[test]
+fn a_relay_whose_registry_is_gone_does_not_start_as_one_without_cameras() {
+    let state = State::new();
+    let port = free_udp_port();
+    state.enrol("porch", port);
+    let registry = state.path().join("registry.toml");
+    let kept = fs::read(&registry).unwrap();
+    fs::remove_file(&registry).unwrap();
+    let error = state.fails(&["run", "--self-signed", "--listen", "127.0.0.1:0"]);
+    assert!(error.contains("put it back from a backup"), "{error}");
+    fs::write(&registry, kept).unwrap();
+    RunningRelay::start(&state, port).wait_for("ready: ");
+    // Or, as the line says too, with a new one.
+    fs::remove_file(&registry).unwrap();
+    state.enrol("shed", port);
+    RunningRelay::start(&state, port).wait_for("ready: ");
+}
+
+#[test]
 fn one_client_does_not_lock_the_others_out() {
     let state = State::new();
     let port = free_udp_port();

@@ -74,6 +74,40 @@ fn a_box_says_itself_what_it_lacks() {
 }
 
 #[test]
+fn what_a_box_says_of_its_uplink_and_its_pictures_is_told() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    camera.says(
+        r#"{"state": "live", "frames": {"captured": 9, "lost": 2, "dropped": 3,
+            "last_dropped": "the JPEG has no end"},
+            "uplink": {"bits_per_second": 1200000, "frames_per_second": 5.0, "quality": 80,
+            "scale": "full", "is_reduced": true, "cause": "uplink-narrow",
+            "reason": "5 of 15 pictures a second: the uplink carries 1.2 Mbit/s"}}"#,
+    );
+    let _filming = camera.film(|number| picture(number, 1000));
+    let mut viewer = relay.watch();
+    assert!(viewer.next().is_some());
+    eventually("the box is asked", || {
+        relay.status()["box"]["uplink"].is_object()
+    });
+    let said = &relay.status()["box"];
+    let uplink = &said["uplink"];
+    assert_eq!(uplink["bits_per_second"], 1_200_000);
+    assert_eq!(uplink["frames_per_second"], 5.0);
+    assert_eq!(uplink["cause"], "uplink-narrow");
+    let reason = "5 of 15 pictures a second: the uplink carries 1.2 Mbit/s";
+    assert_eq!(uplink["reason"], reason);
+    let frames = &said["frames"];
+    assert_eq!(
+        (&frames["lost"], &frames["dropped"]),
+        (&2.into(), &3.into())
+    );
+    assert_eq!(frames["last_dropped"], "the JPEG has no end");
+    // What the box has dropped never came here.
+    assert_eq!(relay.status()["frames"]["bad"], 0);
+}
+
+#[test]
 fn a_placeholder_has_the_size_of_the_pictures() {
     let relay = Running::start();
     let camera = FakeBox::start(&relay.porch);

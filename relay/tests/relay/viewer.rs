@@ -13,6 +13,9 @@ use smol::{Timer, Unblock, future::FutureExt as _, io::BufReader};
 
 use crate::{PATIENCE, program::State};
 
+/// A connection with TLS on it.
+pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
+
 /// `curl` on `path` of the relay at `port`, with the relay's own certificate.
 pub(crate) fn command(state: &State, port: u16, path: &str) -> Command {
     let mut command = Command::new("curl");
@@ -31,7 +34,12 @@ pub(crate) fn curl(state: &State, port: u16, path: &str, arguments: &[&str]) -> 
 }
 
 /// A connection to the viewers' port on which the test says what it wants.
-pub(crate) fn tls(state: &State, port: u16) -> StreamOwned<ClientConnection, TcpStream> {
+pub(crate) fn tls(state: &State, port: u16) -> Tls {
+    tls_over(state, TcpStream::connect(("127.0.0.1", port)).unwrap())
+}
+
+/// The same over a connection that the test has made.
+pub(crate) fn tls_over(state: &State, stream: TcpStream) -> Tls {
     let certificate = state.path().join("self-signed.crt");
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(certificate).unwrap() {
@@ -44,7 +52,6 @@ pub(crate) fn tls(state: &State, port: u16) -> StreamOwned<ClientConnection, Tcp
         .with_no_client_auth();
     let name = "localhost".try_into().unwrap();
     let connection = ClientConnection::new(config.into(), name).unwrap();
-    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     StreamOwned::new(connection, stream)
 }
 

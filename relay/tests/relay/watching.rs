@@ -22,7 +22,7 @@ use pinhole_relay::{
 
 use crate::{
     eventually,
-    fake_box::{FakeBox, picture},
+    fake_box::{FakeBox, NO_HUFFMAN_TABLE, picture},
     program::{State, free_udp_port},
     viewer::{Viewer, curl, status, text},
 };
@@ -328,7 +328,7 @@ fn what_is_no_whole_picture_is_dropped_and_counted() {
     let mut viewer = relay.watch();
     eventually("the stream is pulled", || camera.frames.readers() == 1);
     let whole = picture(1, 1000);
-    let bad = [vec![0; 5000], whole[..500].to_vec(), Vec::new()];
+    let bad = [vec![0; 5000], whole[..80].to_vec(), Vec::new()];
     for (number, bad) in bad.into_iter().enumerate() {
         camera.publish(bad, number as u64);
         eventually("it is counted", || {
@@ -339,6 +339,30 @@ fn what_is_no_whole_picture_is_dropped_and_counted() {
     assert_eq!(viewer.next().unwrap().jpeg()[..], whole);
     assert!(relay.status()["frames"]["last_bad"].is_string());
     assert_eq!(camera.pulls(), 1);
+}
+
+#[test]
+fn what_a_faulty_box_leaves_out_is_put_in() {
+    let relay = Running::start();
+    let camera = FakeBox::start(&relay.porch);
+    let mut viewer = relay.watch();
+    eventually("the stream is pulled", || camera.frames.readers() == 1);
+    let whole = picture(1, 1000);
+    let tables = whole.windows(2).position(|it| it == [0xFF, 0xC4]).unwrap();
+    let behind = tables + NO_HUFFMAN_TABLE.len();
+    let (headers, scan) = (&whole[..tables], &whole[behind..]);
+    // No tables, no end, and what no viewer needs: a comment, Exif, padding.
+    let needless = b"\xFF\xFE\x00\x04hi\xFF\xE1\x00\x08Exif\x00\x00";
+    let without_end = &scan[..scan.len() - 2];
+    let faulty = [&whole[..2], needless, &headers[2..], without_end, &[0; 99]].concat();
+    camera.publish(faulty, 1);
+    let shown = viewer.next().unwrap();
+    let shown = &shown.jpeg()[..];
+    // The four tables of T.81 annex K.3 are 420 bytes.
+    assert_eq!(shown.len(), headers.len() + 420 + scan.len());
+    assert!(shown.starts_with(headers) && shown.ends_with(scan));
+    assert_eq!(shown[tables..][..4], [0xFF, 0xC4, 0x01, 0xA2]);
+    assert_eq!(relay.status()["frames"]["bad"], 0);
 }
 
 #[test]
