@@ -11,6 +11,8 @@ pub(crate) struct Figures {
     pub(crate) bytes: u64,
     /// Pictures of the camera between those that came.
     pub(crate) missed: u64,
+    /// From one picture's last byte to that of the next.
+    pub(crate) gaps: Vec<Duration>,
     /// How old each picture was when its last byte came.
     pub(crate) ages: Vec<Duration>,
     /// From each handshake's end to the first whole picture.

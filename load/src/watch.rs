@@ -117,12 +117,16 @@ impl Report {
         let rate = |viewer: &Viewer| viewer.figures.pictures as f64 / seconds as f64;
         let rates = Spread(viewers.iter().map(rate).collect());
         let sum = |figure: fn(&Viewer) -> u64| viewers.iter().map(figure).sum::<u64>();
-        let ages = viewers.iter().flat_map(|viewer| &viewer.figures.ages);
-        let ages = Spread(ages.map(Duration::as_secs_f64).collect());
-        let joins = viewers.iter().flat_map(|viewer| &viewer.figures.joins);
-        let joins = Spread(joins.map(Duration::as_secs_f64).collect());
+        let seconds_of = |figure: fn(&Viewer) -> &Vec<Duration>| {
+            let times = viewers.iter().flat_map(figure);
+            Spread(times.map(Duration::as_secs_f64).collect())
+        };
+        let gaps = seconds_of(|viewer| &viewer.figures.gaps);
+        let ages = seconds_of(|viewer| &viewer.figures.ages);
+        let joins = seconds_of(|viewer| &viewer.figures.joins);
         self.0.push(format!(
-            "{} {name}: pictures a second {rates}; {} missed; age in s {ages}; \
+            "{} {name}: pictures a second {rates}; {} missed; \
+             gap in s {gaps}; age in s {ages}; \
              first picture in s {joins}; {} broken",
             viewers.len(),
             sum(|viewer| viewer.figures.missed),

@@ -63,6 +63,7 @@ pub(super) struct Connection {
     stamped: Stamped,
     shaken: Option<Instant>,
     last: Option<u64>,
+    arrived: Option<Instant>,
     /// Pictures of the camera that have come.
     pub(super) pictures: u64,
 }
@@ -108,6 +109,7 @@ impl Connection {
             stamped,
             shaken: None,
             last: None,
+            arrived: None,
             pictures: 0,
         })
     }
@@ -167,6 +169,7 @@ impl Connection {
             stamped,
             shaken,
             last,
+            arrived,
             pictures,
             ..
         } = self;
@@ -187,6 +190,9 @@ impl Connection {
                 if *pictures == 1 {
                     figures.joins.extend(shaken.map(|shaken| shaken.elapsed()));
                 }
+                let now = Instant::now();
+                let before = arrived.replace(now);
+                figures.gaps.extend(before.map(|before| now - before));
                 figures.pictures += 1;
                 figures.bytes += picture.len as u64;
                 let Some(stamp) = stamp else { return };
