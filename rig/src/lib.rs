@@ -16,6 +16,7 @@ pub mod relay;
 pub mod scene;
 pub mod screenshot;
 pub mod stamp;
+pub mod uplink;
 pub mod usbredir;
 pub mod uvc;
 pub mod viewer;

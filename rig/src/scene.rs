@@ -17,6 +17,7 @@ use crate::{
     process::{Mark, Process, ProcessError},
     qemu::{HOST_ADDRESS, Machine, MachineError, MachineOptions},
     relay::{Relay, RelayError, RelaySettings},
+    uplink,
     viewer::{Stream, Viewer, ViewerError},
     webcam::{Webcam, WebcamOptions},
 };
@@ -63,7 +64,8 @@ pub enum BoxKind {
     Virtual {
         /// The directory of what `scripts/build-image` made.
         image: PathBuf,
-        /// The machine.
+        /// The machine. Its namespace, if it has one, is an
+        /// [`Uplink`](crate::uplink::Uplink)'s.
         machine: MachineOptions,
     },
     /// This firmware binary as a process of this machine, with its test
@@ -164,15 +166,12 @@ impl Scene {
             port => free_for_viewers(port)?,
         };
         let lock = empty_directory(directory)?;
+        let (here, host) = options.camera_box.relay_address();
         let settings = RelaySettings {
             binary: options.relay.clone(),
             directory: directory.clone(),
             listen: loopback(port),
-            tunnel_listen: loopback(free_udp_port()?),
-        };
-        let host = match options.camera_box {
-            BoxKind::Virtual { .. } => HOST_ADDRESS,
-            BoxKind::Native(_) => Ipv4Addr::LOCALHOST,
+            tunnel_listen: (here, free_udp_port()?).into(),
         };
         let endpoint = format!("{host}:{}", settings.tunnel_listen.port());
         let pinhole_toml = settings.enrol(CAMERA, &endpoint)? + &options.settings;
@@ -341,6 +340,19 @@ impl Scene {
     /// The URL of the camera's page.
     pub fn page(&self) -> String {
         format!("{}/{CAMERA}", self.relay.settings().origin())
+    }
+}
+
+impl BoxKind {
+    /// Where the relay listens for it, and as what that is known to it.
+    fn relay_address(&self) -> (Ipv4Addr, Ipv4Addr) {
+        match self {
+            Self::Virtual { machine, .. } if machine.namespace.is_some() => {
+                (uplink::HOST, uplink::HOST)
+            }
+            Self::Virtual { .. } => (Ipv4Addr::LOCALHOST, HOST_ADDRESS),
+            Self::Native(_) => (Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST),
+        }
     }
 }
 

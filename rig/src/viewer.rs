@@ -15,6 +15,9 @@ use ureq::{
 /// Most bytes of one part that are read.
 const MAX_PART_LEN: u64 = 32 << 20;
 
+/// How long a camera's status may take to come.
+const STATUS_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Someone who looks at a relay's cameras.
 #[derive(Clone, Debug)]
 pub struct Viewer {
@@ -111,6 +114,16 @@ impl Viewer {
             return Err(ViewerError::Malformed(format!("it opens with {line:?}")));
         }
         Ok(Stream { body })
+    }
+
+    /// What the relay says of a camera (`/NAME/status.json`).
+    ///
+    /// # Errors
+    /// When the relay answers with anything but 200, or no JSON.
+    pub fn status(&self, camera: &str) -> Result<serde_json::Value, ViewerError> {
+        let body = self.open(&format!("/{camera}/status.json"), STATUS_PATIENCE)?;
+        let json = serde_json::from_reader(BufReader::new(body));
+        json.map_err(|error| ViewerError::Io(error.into()))
     }
 
     fn open(&self, path: &str, longest: Duration) -> Result<BodyReader<'static>, ViewerError> {

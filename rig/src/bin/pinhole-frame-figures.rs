@@ -8,9 +8,10 @@ use std::{error::Error, io, path::PathBuf, process::ExitCode, thread, time::Dura
 
 use clap::{Parser, ValueEnum};
 use pinhole_rig::{
-    comparison::{Ages, Guest, GuestOptions, Needs, Processors, Server, Uplink},
+    comparison::{Ages, Guest, GuestOptions, Needs, Processors, Server},
     figures,
     program::{self, print},
+    uplink::Uplink,
     uvc::Size,
 };
 

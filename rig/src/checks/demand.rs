@@ -12,12 +12,12 @@ use crate::{
 /// How often the box is woken.
 const TRIES: usize = 3;
 
-/// Longest time from a viewer's request to a picture that was taken after it, at
-/// the quickest of the tries: a machine that does much else delays some of them.
+/// Longest time from a viewer's request to a picture that was taken after it, in
+/// the middle of the tries: a machine that does much else may delay one of them.
 const WAKE: Duration = Duration::from_secs(1);
 
 /// Once nobody watches, the sensor rests; a viewer who comes then sees a picture
-/// of that very moment within a second, time and again.
+/// of that very moment, and most times within a second.
 ///
 /// # Errors
 /// When that is not so.
@@ -36,13 +36,13 @@ pub fn idle_box_wakes(scene: &Scene) -> Result<String, CheckError> {
         took.push(part.received.duration_since(asked_at).unwrap_or_default());
         mark = rested;
     }
-    let quickest = took.iter().min().copied().unwrap_or_default();
     let told: Vec<_> = took
         .iter()
         .map(|took| format!("{:.2} s", took.as_secs_f64()))
         .collect();
     let told = format!("first pictures after idle: {}", told.join(", "));
-    match quickest <= WAKE {
+    took.sort_unstable();
+    match took[TRIES / 2] <= WAKE {
         true => Ok(told),
         false => Err(broken(told)),
     }

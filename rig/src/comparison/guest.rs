@@ -11,13 +11,14 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::{ComparisonError, forward::Forward, uplink, uplink::Uplink};
+use super::{ComparisonError, forward::Forward};
 use crate::{
     process::Process,
     qemu::{Boot, HOST_ADDRESS, Machine, MachineOptions},
     relay::{Relay, RelaySettings},
     scene::{SceneError, free_tcp_port, free_udp_port},
     stamp,
+    uplink::{self, Uplink},
     uvc::Size,
     viewer::{Stream, Viewer, ViewerError},
     webcam::{Webcam, WebcamOptions},
@@ -126,6 +127,12 @@ impl Guest {
         };
         let (forward, enrolment) = enrol(server, &settings, here, seen_as)?;
         let relay = Relay::start(&settings)?;
+        // By a clock that goes by instructions the webcam is now and then too
+        // fast, and pinhole would pass over some of its pictures.
+        let most = match options.processors {
+            Processors::Four => options.rate,
+            Processors::Counted => options.rate + options.rate / 3,
+        };
         let machine = MachineOptions {
             cpus: 4,
             icount: options.processors == Processors::Counted,
@@ -134,7 +141,7 @@ impl Guest {
                 image: options.kernel.clone(),
                 initrd: None,
                 arguments: format!(
-                    "{ARGUMENTS} server={} size={} rate={} {enrolment} -- {INIT_ARGUMENTS}",
+                    "{ARGUMENTS} server={} size={} rate={} most={most} {enrolment} -- {INIT_ARGUMENTS}",
                     server.name(),
                     options.size,
                     options.rate,

@@ -10,7 +10,6 @@
 mod ages;
 mod forward;
 mod guest;
-mod uplink;
 mod usage;
 
 use std::{
@@ -21,7 +20,6 @@ use std::{
 pub use ages::{Ages, Arrivals};
 pub use forward::ForwardError;
 pub use guest::{Guest, GuestOptions, Processors, Server};
-pub use uplink::Uplink;
 use usage::Usage;
 
 use crate::{
@@ -110,6 +108,9 @@ impl Guest {
             return Err(ComparisonError::Usage("no picture came".to_owned()));
         }
         let used = after.processor.saturating_sub(before.processor);
+        if used.is_zero() {
+            return Err(ComparisonError::Usage(last.1.clone()));
+        }
         Ok(Needs {
             per_picture: used.div_f64(pictures as f64),
             pictures,

@@ -28,7 +28,7 @@ impl Usage {
             part.parse().ok()
         };
         Some(Self {
-            processor: Duration::from_micros(number(" us of processor")?),
+            processor: Duration::from_millis(10 * number(" hundredths")?),
             resident: 1024 * number(" kB resident")?,
             own: 1024 * number(" kB of its own")?,
         })
@@ -41,16 +41,17 @@ mod tests {
 
     #[test]
     fn a_line_tells_what_was_used() {
-        let line = "[   12.345678] camera-init: 570042 us of processor, 9120 kB resident, 2048 kB of its own\r";
+        let line =
+            "[   12.345678] camera-init: 57 hundredths, 9120 kB resident, 2048 kB of its own\r";
         let usage = Usage {
-            processor: Duration::from_micros(570_042),
+            processor: Duration::from_millis(570),
             resident: 9120 << 10,
             own: 2 << 20,
         };
         assert_eq!(Usage::read(line), Some(usage));
-        assert_eq!(Usage::read("camera-init: 570042 us of processor"), None);
+        assert_eq!(Usage::read("camera-init: 57 hundredths"), None);
         assert_eq!(
-            Usage::read("57 us of processor, 1 kB resident, 1 kB of its own"),
+            Usage::read("57 hundredths, 1 kB resident, 1 kB of its own"),
             None
         );
     }

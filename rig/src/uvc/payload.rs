@@ -19,7 +19,9 @@ mod info {
 pub enum Quirk {
     /// The frame does not come to an end.
     NoEnd,
-    /// The frame's bit changes with each payload.
+    /// The frame's bit changes with each payload, but for a last one that would
+    /// have the first one's: with a packet lost between them, these two would
+    /// look like one frame.
     RestlessId,
     /// There was an error, which the device would tell if it was asked.
     Error,
@@ -33,6 +35,8 @@ pub struct Payloads {
     frame: Vec<u8>,
     sent: usize,
     header: Vec<u8>,
+    /// The frame's bit in its first payload.
+    first_id: u8,
     quirk: Option<Quirk>,
 }
 
@@ -48,6 +52,7 @@ impl Payloads {
             frame,
             sent: 0,
             header,
+            first_id: id,
             quirk: None,
         }
     }
@@ -82,14 +87,18 @@ impl Payloads {
         if data.is_empty() {
             return None;
         }
+        let is_last = data.len() == unsent.len();
+        if self.quirk == Some(Quirk::RestlessId) && self.sent > 0 {
+            let is_as_first = self.header[1] & info::FRAME_ID == self.first_id;
+            if is_as_first || !is_last {
+                self.header[1] ^= info::FRAME_ID;
+            }
+        }
         let mut payload = [&self.header, data].concat();
-        if data.len() == unsent.len() && self.quirk != Some(Quirk::NoEnd) {
+        if is_last && self.quirk != Some(Quirk::NoEnd) {
             payload[1] |= info::END_OF_FRAME;
         }
         self.sent += data.len();
-        if self.quirk == Some(Quirk::RestlessId) {
-            self.header[1] ^= info::FRAME_ID;
-        }
         Some(payload)
     }
 
@@ -126,8 +135,8 @@ mod tests {
 
     #[test]
     fn quirks_show_in_the_headers() {
-        let headers = |quirk| {
-            let mut payloads = Payloads::new(vec![7; 20], true, 1).with(quirk);
+        let headers_of = |bytes, quirk| {
+            let mut payloads = Payloads::new(vec![7; bytes], true, 1).with(quirk);
             let mut headers = Vec::new();
             while let Some(payload) = payloads.next(18) {
                 let length = usize::from(payload[0]);
@@ -135,10 +144,18 @@ mod tests {
             }
             headers
         };
+        let headers = |quirk| headers_of(20, quirk);
         let info = |quirk| headers(quirk).into_iter().map(|(info, _)| info);
         let (flags, end) = (0b1000_0100, info::END_OF_FRAME);
         assert!(info(Quirk::NoEnd).eq([flags | 1, flags | 1]));
         assert!(info(Quirk::RestlessId).eq([flags | 1, flags | end]));
+        let ids = |bytes| {
+            let headers = headers_of(bytes, Quirk::RestlessId);
+            headers.into_iter().map(|(info, _)| info & info::FRAME_ID)
+        };
+        assert!(ids(12).eq([1]));
+        assert!(ids(36).eq([1, 0, 0]));
+        assert!(ids(48).eq([1, 0, 1, 0]));
         assert!(info(Quirk::Error).eq([flags | 0x41, flags | 0x41 | end]));
         let senseless = headers(Quirk::SenselessTimes);
         assert!(

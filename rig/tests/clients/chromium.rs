@@ -30,7 +30,7 @@ const ON_SCREEN: Duration = Duration::from_millis(300);
 const AT_WORST: Duration = Duration::from_secs(2);
 
 /// A tab.
-struct Chromium {
+pub(crate) struct Chromium {
     _process: Process,
     commands: File,
     answers: mpsc::Receiver<Value>,
@@ -40,7 +40,7 @@ struct Chromium {
 
 impl Chromium {
     /// Starts one that trusts any certificate.
-    fn start(directory: &Path) -> Self {
+    pub(crate) fn start(directory: &Path) -> Self {
         let (commands, answers) = (directory.join("commands"), directory.join("answers"));
         for pipe in [&commands, &answers] {
             assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
@@ -88,7 +88,7 @@ impl Chromium {
         chromium
     }
 
-    fn open(&mut self, url: &str) {
+    pub(crate) fn open(&mut self, url: &str) {
         self.call("Page.navigate", json!({ "url": url }));
     }
 
@@ -122,14 +122,25 @@ impl Chromium {
         shown.is_some_and(|shown| camera::is(&shown, colour))
     }
 
-    fn evaluate(&mut self, expression: &str) -> Value {
+    /// Presses a key of the keyboard, which types `text`. `code` is what Windows calls it.
+    pub(crate) fn press(&mut self, key: &str, code: u32, text: &str) {
+        for event in ["keyDown", "keyUp"] {
+            let mut pressed = json!({ "type": event, "key": key, "windowsVirtualKeyCode": code });
+            if event == "keyDown" && !text.is_empty() {
+                pressed["text"] = text.into();
+            }
+            self.call("Input.dispatchKeyEvent", pressed);
+        }
+    }
+
+    pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
         let what = json!({ "expression": expression, "returnByValue": true });
         let answer = self.call("Runtime.evaluate", what);
         assert!(answer.get("exceptionDetails").is_none(), "{answer}");
         answer["result"]["value"].clone()
     }
 
-    fn call(&mut self, method: &str, parameters: Value) -> Value {
+    pub(crate) fn call(&mut self, method: &str, parameters: Value) -> Value {
         self.number += 1;
         let mut message = json!({ "id": self.number, "method": method, "params": parameters });
         if !self.session.is_empty() {

@@ -11,6 +11,7 @@ mod camera;
 mod chromium;
 mod firefox;
 mod home_assistant;
+mod pages;
 mod players;
 mod proxies;
 mod site;

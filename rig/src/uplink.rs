@@ -12,7 +12,7 @@ use std::{
 };
 
 /// This machine's end of the link to the router.
-pub(super) const HOST: Ipv4Addr = Ipv4Addr::new(10, 213, 78, 1);
+pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(10, 213, 78, 1);
 
 /// The router's end of it, the router's end of the link to the machine, the
 /// machine's end of that, and both ends' network.
@@ -86,8 +86,19 @@ impl Uplink {
         ))
     }
 
+    /// Lets out again whatever comes.
+    ///
+    /// # Errors
+    /// When there was no limit.
+    pub fn lift_limit(&self) -> io::Result<()> {
+        run(&format!(
+            "tc -n {} qdisc delete dev outside root",
+            self.router
+        ))
+    }
+
     /// The namespace for the machine.
-    pub(super) fn machine(&self) -> &str {
+    pub fn machine(&self) -> &str {
         &self.machine
     }
 }
