@@ -106,12 +106,12 @@ impl Outlet {
         self.frames
             .publish(Frame::new(jpeg, captured, passing.sequence));
         if passing.in_use.as_ref() != Some(source) {
+            self.status.live(source.clone());
+            passing.in_use = Some(source.clone());
             if passing.told.as_ref() != Some(source) {
                 info!("first frame: {source}");
                 passing.told = Some(source.clone());
             }
-            self.status.live(source.clone());
-            passing.in_use = Some(source.clone());
         }
     }
 
@@ -127,8 +127,8 @@ impl Outlet {
         passing.end();
         passing.told = None;
         self.frames.clear();
-        info!("idle: nobody watches");
         self.status.ready(source.clone());
+        info!("idle: nobody watches");
     }
 
     /// Empties the slot, because nothing will come for a while; `state` says

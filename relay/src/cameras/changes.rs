@@ -99,7 +99,6 @@ impl Cameras {
         let Some(feed) = self.feed(name, &entry.source)? else {
             return Ok(false);
         };
-        info!("camera {name}: enrolled");
         let (removal, removed) = smol::channel::bounded(1);
         let camera = Arc::new(Camera::new(name.clone(), entry.clone(), removed));
         // Before anybody can ask for it: without one, it refuses all.
@@ -113,6 +112,7 @@ impl Cameras {
         };
         let before = self.write().insert(name.clone(), place);
         drop(before);
+        info!("camera {name}: enrolled");
         Ok(true)
     }
 

@@ -130,12 +130,13 @@ impl Follower {
                 self.served.set_error(None);
             }
             Ok((contents, pair)) => {
+                let not_after = pair.leaf.not_after;
+                self.served.replace(pair);
                 info!(
                     "certificate: {} has changed; now served, valid until {}",
                     self.files.certificate.display(),
-                    humantime::format_rfc3339_seconds(pair.leaf.not_after)
+                    humantime::format_rfc3339_seconds(not_after)
                 );
-                self.served.replace(pair);
                 self.used = contents;
                 self.trouble = None;
                 self.reminded = None;

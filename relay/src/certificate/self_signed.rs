@@ -95,8 +95,8 @@ impl SelfSigned {
             // Files may be slow, and locked.
             match smol::unblock(move || keeper.kept_or_new()).await {
                 Ok(pair) => {
-                    info!("certificate: a new self-signed one is served");
                     served.replace(pair);
+                    info!("certificate: a new self-signed one is served");
                 }
                 Err(error) => {
                     complaint.tell(format_args!("certificate: {error}"));

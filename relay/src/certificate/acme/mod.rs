@@ -188,18 +188,19 @@ impl Keeper {
             attempts.begin(SystemTime::now());
             match self.obtain(served, &mut attempts).await {
                 Ok(pair) => {
+                    let leaf = pair.leaf.clone();
+                    served.replace(pair);
                     info!(
                         "certificate: issued for {}, valid until {}, to be renewed at {}",
-                        pair.leaf.names.join(", "),
-                        humantime::format_rfc3339_seconds(pair.leaf.not_after),
-                        humantime::format_rfc3339_seconds(renewal(&pair.leaf))
+                        leaf.names.join(", "),
+                        humantime::format_rfc3339_seconds(leaf.not_after),
+                        humantime::format_rfc3339_seconds(renewal(&leaf))
                     );
-                    if let Some(concern) = pair.leaf.concern(SystemTime::now()) {
+                    if let Some(concern) = leaf.concern(SystemTime::now()) {
                         warn!("certificate: {concern}; is this machine's clock right?");
                     }
-                    earliest = Some(Instant::now() + pair.leaf.life() / LEAST_PART);
+                    earliest = Some(Instant::now() + leaf.life() / LEAST_PART);
                     failures = 0;
-                    served.replace(pair);
                     self.remember(&attempts).await;
                 }
                 Err(trouble) => {
