@@ -3,8 +3,8 @@
 use std::{fs, path::Path, process::Command};
 
 use crate::{
-    authority::{Authority, FORBIDDEN, free_tcp_port},
-    program::{RunningRelay, State, free_udp_port, has_mode},
+    authority::{Authority, FORBIDDEN},
+    program::{RunningRelay, State, free_port, has_mode},
 };
 
 const NAME: &str = "cam.example.test";
@@ -25,7 +25,7 @@ struct Host {
 
 impl Host {
     fn new() -> Self {
-        let (state, viewers, tunnel) = (State::new(), free_tcp_port(), free_udp_port());
+        let (state, viewers, tunnel) = (State::new(), free_port(), free_port());
         state.enrol("porch", tunnel);
         Self {
             state,

@@ -3,21 +3,14 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
 use serde_json::json;
 
-use crate::eventually;
-
-/// A TCP port of this machine that nobody has. The system hands ports out in
-/// turn, so that it takes long until another process could have it.
-pub(crate) fn free_tcp_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
+use crate::{eventually, program::free_port};
 
 /// An authority that looks at `viewers`, which is port 443 to it.
 pub(crate) struct Authority {
@@ -37,10 +30,10 @@ impl Authority {
     pub(crate) fn new(viewers: u16, seconds: u64) -> Self {
         let authority = Self {
             directory: tempfile::tempdir().unwrap(),
-            port: free_tcp_port(),
-            management: free_tcp_port(),
-            names: free_tcp_port(),
-            names_management: free_tcp_port(),
+            port: free_port(),
+            management: free_port(),
+            names: free_port(),
+            names_management: free_port(),
             programs: Vec::new(),
         };
         let key = rcgen::KeyPair::generate().unwrap();

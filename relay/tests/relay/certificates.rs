@@ -18,7 +18,7 @@ use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 
 use crate::{
     eventually,
-    program::{RunningRelay, State, free_udp_port},
+    program::{RunningRelay, State, free_port},
     viewer::{curl, text},
 };
 
@@ -40,7 +40,7 @@ impl Server {
     /// Starts it; `place` puts its first two files where they belong.
     fn start(place: impl Fn(&State)) -> Self {
         let state = State::new();
-        let port = free_udp_port();
+        let port = free_port();
         state.enrol("porch", port);
         place(&state);
         let arguments = ["--certificate", "c.pem", "--private-key", "k.pem"];

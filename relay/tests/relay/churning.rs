@@ -6,7 +6,7 @@ use crate::{
     eventually,
     http_camera::{HttpCamera, film_plainly},
     process::Held,
-    program::{RunningRelay, State, free_udp_port},
+    program::{RunningRelay, State, free_port},
     viewer::{status, tls},
 };
 
@@ -25,7 +25,7 @@ fn a_thousand_viewers_that_come_and_go_leave_nothing_behind() {
     let state = State::new();
     let camera = HttpCamera::start(|stream, _, _| film_plainly(stream));
     state.add_url("yard", &camera.url());
-    let mut relay = RunningRelay::start(&state, free_udp_port());
+    let mut relay = RunningRelay::start(&state, free_port());
     let port = relay.ready();
     let watch = || {
         let mut viewer = tls(&state, port);

@@ -8,14 +8,14 @@ use std::{
 };
 
 use crate::{
-    program::{RunningRelay, State, free_udp_port},
+    program::{RunningRelay, State, free_port},
     viewer::text,
 };
 
 #[test]
 fn a_file_configures_the_relay_and_a_flag_wins_over_it() {
     let state = State::new();
-    let port = free_udp_port();
+    let port = free_port();
     state.enrol("porch", port);
     let file = "listen = \"192.0.2.1:1\"\nlog = \"json\"\n[certificate]\nself_signed = true\n";
     fs::write(state.beside("relay.toml"), file).unwrap();
@@ -316,7 +316,7 @@ fn check_tells_how_it_went_with_the_authority_without_asking_it() {
     tells(0, "the relay renews it when it runs");
     stored(-1);
     tells(0, "it has ended: the relay renews it when it runs");
-    let mut relay = RunningRelay::start(&state, free_udp_port());
+    let mut relay = RunningRelay::start(&state, free_port());
     relay.ready();
     tells(
         1,

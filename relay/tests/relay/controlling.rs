@@ -7,7 +7,7 @@ use pinhole_link::{Enrolment, controls::Report};
 use crate::{
     eventually,
     fake_box::FakeBox,
-    program::{RunningRelay, State, free_udp_port, has_mode},
+    program::{RunningRelay, State, free_port, has_mode},
     viewer::curl,
 };
 
@@ -27,7 +27,7 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let state = State::new();
-        let udp_port = free_udp_port();
+        let udp_port = free_port();
         let enrolment = state.enrol("porch", udp_port);
         told(&state.run(&["camera", "access", "porch", "link"]));
         let token = |arguments: &[&str]| {
@@ -323,7 +323,7 @@ fn what_is_no_change_is_refused_and_changes_are_limited() {
     let output = curl(
         &place.state,
         place.viewers,
-        "/porch/controls?[1-60]",
+        "/porch/controls?[1-300]",
         &arguments,
     );
     let codes = String::from_utf8(output.stdout).unwrap();
@@ -429,7 +429,7 @@ fn what_a_box_says_is_passed_on_only_if_it_is_sound() {
 #[test]
 fn a_camera_that_cannot_be_set_says_so() {
     let state = State::new();
-    let udp_port = free_udp_port();
+    let udp_port = free_port();
     state.enrol("porch", udp_port);
     state.add_url("yard", "http://127.0.0.1:9/");
     let mut relay = RunningRelay::start(&state, udp_port);

@@ -9,11 +9,10 @@ use std::{
 };
 
 use crate::{
-    authority::free_tcp_port,
     connect_from, eventually,
     http_camera::{HttpCamera, film_plainly},
     process::{Held, may_open},
-    program::{RunningRelay, State, free_udp_port},
+    program::{RunningRelay, State, free_port},
     viewer::{Viewer, curl, tls},
 };
 
@@ -53,7 +52,7 @@ fn start(state: &State, limits: &str) -> (RunningRelay, u16) {
     fs::write(state.beside("relay.toml"), limits).unwrap();
     let arguments = ["--self-signed", "--listen", "127.0.0.1:0"];
     let arguments = [&arguments[..], &["--config", "relay.toml"]].concat();
-    let mut relay = RunningRelay::start_with(state, free_udp_port(), &arguments);
+    let mut relay = RunningRelay::start_with(state, free_port(), &arguments);
     let port = relay.ready();
     (relay, port)
 }
@@ -115,7 +114,8 @@ fn ten_thousand_idle_clients_cost_little_and_nobody_a_picture() {
     println!("before {before:?}, with {CLIENTS} clients {crowded:?}, afterwards {after:?}");
     let cost = (crowded.memory - before.memory) / CLIENTS as u64;
     assert!(cost <= COST, "{cost} KiB each");
-    assert!(after.threads <= before.threads, "{before:?}, {after:?}");
+    // Those that look at files come and go.
+    eventually("threads are as before", || held().threads <= before.threads);
     // The allocator keeps what it was given, for the next crowd. It may take a few until it
     // has found places for all; what leaks grows with each.
     let mut most = after.memory;
@@ -142,9 +142,11 @@ fn shaken_hands(state: &State, port: u16) -> impl Sized {
 #[test]
 fn few_of_ten_thousand_from_a_few_addresses_are_let_in() {
     let (state, _camera, _turn) = filming();
-    let metrics = free_tcp_port();
-    let listen = format!("metrics_listen = \"127.0.0.1:{metrics}\"\n");
-    let (mut relay, port) = start(&state, &listen);
+    let metrics = free_port();
+    // All have to be there before the first is sent away for its silence.
+    let settings =
+        format!("metrics_listen = \"127.0.0.1:{metrics}\"\n[limits]\nhandshake_time = \"40s\"\n");
+    let (mut relay, port) = start(&state, &settings);
     let mut viewer = Viewer::watch(&state, port, "yard");
     viewer.next().unwrap();
     let before = Held::by(relay.id());

@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
@@ -53,8 +53,9 @@ struct Behaviour {
     says: Mutex<Option<&'static str>>,
     /// How far the box's clock is ahead, in seconds, until it is told the time.
     clock_ahead: AtomicU64,
-    /// How often it was told the time.
+    /// How often it was told the time, and when first.
     told: AtomicUsize,
+    first_told: OnceLock<SystemTime>,
     /// The brightness of its webcam, and how often that was set.
     brightness: AtomicI64,
     brightness_set: AtomicUsize,
@@ -191,6 +192,11 @@ impl FakeBox {
     pub(crate) fn told(&self) -> usize {
         self.behaviour.told.load(Ordering::SeqCst)
     }
+
+    /// When it was first told the time.
+    pub(crate) fn first_told(&self) -> SystemTime {
+        *self.behaviour.first_told.get().unwrap()
+    }
 }
 
 impl Drop for FakeBox {
@@ -272,6 +278,7 @@ impl Behaviour {
             let Timestamp(time) = time.parse().unwrap();
             let age = SystemTime::now().duration_since(time).unwrap();
             assert!(age < PATIENCE, "{age:?}");
+            self.first_told.get_or_init(SystemTime::now);
             self.told.fetch_add(1, Ordering::SeqCst);
             // A small difference is none to a box.
             if ahead > TOLERANCE {

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     eventually,
     fake_box::{FakeBox, picture},
-    program::{RunningRelay, State, free_udp_port},
+    program::{RunningRelay, State, free_port},
     viewer::{Viewer, curl},
 };
 
@@ -41,7 +41,7 @@ fn start_on_full_disk(state: &State, udp_port: u16) -> RunningRelay {
 #[test]
 fn a_relay_serves_on_though_its_disk_is_full_and_says_so_once() {
     let state = State::new();
-    let udp_port = free_udp_port();
+    let udp_port = free_port();
     let enrolment = state.enrol("porch", udp_port);
     let link = state.run(&["camera", "link", "porch", "--owner"]).stdout;
     let link = String::from_utf8(link).unwrap();

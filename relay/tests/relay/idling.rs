@@ -18,7 +18,7 @@ use pinhole_link::{
 use crate::{
     eventually,
     process::may_open,
-    program::{RunningRelay, State, free_udp_port},
+    program::{RunningRelay, State, free_port},
 };
 
 const CAMERAS: u16 = 1000;
@@ -151,7 +151,7 @@ fn measure(what: &str, pid: u32, time: Duration) {
 fn a_thousand_idle_cameras_are_cheap() {
     may_open(u64::from(CAMERAS) * 3);
     let state = State::new();
-    let port = free_udp_port();
+    let port = free_port();
     let keys = enrol_a_thousand(&state, port);
     let mut relay = start(&state, port);
     relay.ready();

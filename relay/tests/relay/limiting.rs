@@ -17,8 +17,8 @@ use crate::{
     flag,
     http_camera::{HttpCamera, film_plainly, show_one},
     process::{Held, kernel_memory},
-    program::{RunningRelay, State, free_udp_port},
-    viewer::{Viewer, curl, status, tls, tls_over},
+    program::{RunningRelay, State, free_port},
+    viewer::{Viewer, curl, curl_until, status, tls, tls_over},
     watching::Running,
 };
 
@@ -38,7 +38,7 @@ fn told(mut connection: impl Read + Write, bytes: &[u8]) -> String {
 fn what_is_no_request_is_refused_in_words() {
     let relay = Running::start_with(|settings| {
         settings.limits.head_bytes = 600;
-        settings.limits.head_time = Duration::from_secs(1);
+        settings.limits.head_time = Duration::from_secs(5);
     });
     let long = format!(
         "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
@@ -125,51 +125,54 @@ fn who_makes_no_handshake_is_cut_off() {
     // Who was there first, at the other one, is there still.
     let nothing = waiting.read(&mut [0]).unwrap_err();
     assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
-    assert!(told(connect(), b"GET / HTTP/1.1\r\n\r\n").contains("https://"));
-    assert!(
-        curl(&relay.state, relay.port, "/", &["--fail"])
-            .status
-            .success()
-    );
+    // Nobody is locked out for it, though a busy machine may be late within the second.
+    eventually("plain HTTP is told", || {
+        let (mut client, mut told) = (connect(), String::new());
+        let _ = client.write_all(b"GET / HTTP/1.1\r\n\r\n");
+        let _ = client.read_to_string(&mut told);
+        told.contains("https://")
+    });
+    eventually("others are served", || {
+        let page = curl(&relay.state, relay.port, "/", &["--fail"]);
+        page.status.success()
+    });
 }
 
 #[test]
 fn a_camera_has_so_many_viewers_and_no_more() {
+    // To read what ends by itself to its end.
+    const NOTHING: &str = "\0";
     let relay = Running::start_with(|settings| settings.limits.viewers_per_camera = 1);
     let camera = FakeBox::start(&relay.porch);
     let _filming = camera.film(|number| picture(number, 1000));
     let mut first = relay.watch();
     assert!(first.next().is_some());
-    let second = || {
-        let arguments = ["--include", "--max-time", "2"];
-        let answer = curl(&relay.state, relay.port, "/porch/stream", &arguments);
-        String::from_utf8_lossy(&answer.stdout).into_owned()
+    let ask = |path: &str, wanted: &str| {
+        let answer = curl_until(&relay.state, relay.port, path, &[], |answer| {
+            String::from_utf8_lossy(answer).contains(wanted)
+        });
+        String::from_utf8_lossy(&answer).into_owned()
     };
-    let refused = second();
+    let refused = ask("/porch/stream", NOTHING);
     assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
     assert!(refused.contains("retry-after: "), "{refused}");
     // The same where it would be one of several, of which there is another then.
-    let wall = |path: &str| {
-        let arguments = ["--include", "--max-time", "2"];
-        let answer = curl(&relay.state, relay.port, path, &arguments);
-        String::from_utf8_lossy(&answer.stdout).into_owned()
-    };
-    let refused = wall("/_cameras/stream");
+    let refused = ask("/_cameras/stream", NOTHING);
     assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
     assert!(refused.contains("no more can"), "{refused}");
     relay.add_url("yard", "http://127.0.0.1:1/");
-    let shown = wall("/_cameras/stream");
+    let shown = ask("/_cameras/stream", "X-Camera: yard");
     assert!(shown.starts_with("HTTP/1.1 200 "), "{shown}");
-    assert!(shown.contains("X-Camera: yard") && !shown.contains("X-Camera: porch"));
+    assert!(!shown.contains("X-Camera: porch"), "{shown}");
     drop(first);
     eventually("the place is free again", || {
-        second().starts_with("HTTP/1.1 200 ")
+        ask("/porch/stream", "\r\n").starts_with("HTTP/1.1 200 ")
     });
 }
 
 #[test]
 fn who_takes_a_little_all_the_time_is_not_ended_and_who_takes_nothing_is() {
-    const STALL_TIME: Duration = Duration::from_secs(4);
+    const STALL_TIME: Duration = Duration::from_secs(6);
     const SIP: usize = 4 << 10;
     let relay = Running::start_with(|settings| settings.limits.stall_time = STALL_TIME);
     let camera = FakeBox::start(&relay.porch);
@@ -297,7 +300,7 @@ fn snapshots_of_one_picture_share_it() {
     let camera = HttpCamera::start(|stream, _, _| show_one(stream, LARGE));
     let state = State::new();
     state.add_url("yard", &camera.url());
-    let mut relay = RunningRelay::start(&state, free_udp_port());
+    let mut relay = RunningRelay::start(&state, free_port());
     let port = relay.ready();
     let mut viewer = Viewer::watch(&state, port, "yard");
     viewer.next().unwrap();

@@ -7,7 +7,7 @@ use pinhole_link::Enrolment;
 
 use crate::{
     fake_box::{FakeBox, picture},
-    program::{RunningRelay, State, free_udp_port, has_mode},
+    program::{RunningRelay, State, free_port, has_mode},
     viewer::Viewer,
 };
 
@@ -20,7 +20,7 @@ fn told(state: &State, arguments: &[&str]) -> String {
 #[test]
 fn a_rotated_key_lets_the_box_in_and_the_old_one_does_not() {
     let state = State::new();
-    let port = free_udp_port();
+    let port = free_port();
     let before = state.enrol("porch", port);
     let path = state.path().join("registry.toml");
     let edited = fs::read_to_string(&path).unwrap() + "colour = \"red\" # of the porch\n";
@@ -78,7 +78,7 @@ fn an_administrator_is_told_how_the_cameras_are() {
     let state = State::new();
     let error = state.fails(&["status"]);
     assert!(error.contains("no pinhole-relay is running"), "{error}");
-    let port = free_udp_port();
+    let port = free_port();
     let enrolment = state.enrol("porch", port);
     state.add_url("yard", "http://me:secret@192.0.2.1/?pwd=secret");
     assert!(told(&state, &["camera", "show", "porch"]).contains("no relay is running"));
@@ -152,7 +152,7 @@ fn a_qr_code_is_printed_where_it_is_wanted() {
 #[test]
 fn a_running_relay_keeps_its_cameras_when_the_registry_is_damaged() {
     let state = State::new();
-    let port = free_udp_port();
+    let port = free_port();
     let enrolment = state.enrol("porch", port);
     let camera = FakeBox::start(&enrolment);
     let _filming = camera.film(|number| picture(number, 1000));

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     PATIENCE, eventually,
     fake_box::{FakeBox, picture},
-    program::{RunningRelay, State, free_udp_port},
+    program::{RunningRelay, State, free_port},
     viewer::Viewer,
 };
 
@@ -78,7 +78,7 @@ fn start(state: &State, port: u16) -> (RunningRelay, u16, u16) {
 #[test]
 fn prometheus_reads_the_metrics_and_finds_nothing_to_say_against_them() {
     let state = State::new();
-    let port = free_udp_port();
+    let port = free_port();
     let camera = FakeBox::start(&state.enrol("porch", port));
     camera.says(IN_TROUBLE);
     state.enrol("shed", port);
@@ -160,7 +160,7 @@ fn the_checker_of_the_test_before_can_complain() {
 #[test]
 fn monitoring_is_answered_within_bounds() {
     let state = State::new();
-    let port = free_udp_port();
+    let port = free_port();
     state.enrol("porch", port);
     let (mut relay, _, metrics) = start(&state, port);
     assert!(get(metrics, "/healthz").ends_with("\r\n\r\nok\n"));

@@ -11,7 +11,7 @@ use crate::{
     PATIENCE, eventually,
     fake_box::{FakeBox, picture},
     http_camera::{HttpCamera, film_plainly, number_of},
-    viewer::{command, curl, text},
+    viewer::{command, curl, curl_until, text},
     watching::Running,
 };
 
@@ -193,9 +193,11 @@ fn nobody_is_sent_what_is_not_open_to_them() {
 fn scripts_of_all_browsers_can_read_it() {
     let relay = Running::start();
     let head = |arguments: &[&str]| {
-        let arguments = [&["--include", "--max-time", "2"][..], arguments].concat();
-        let output = curl(&relay.state, relay.port, "/_cameras/stream", &arguments);
-        String::from_utf8_lossy(&output.stdout).to_lowercase()
+        let path = "/_cameras/stream";
+        let answer = curl_until(&relay.state, relay.port, path, arguments, |answer| {
+            answer.windows(4).any(|it| it == b"\r\n\r\n")
+        });
+        String::from_utf8_lossy(&answer).to_lowercase()
     };
     for (arguments, chunked) in [(&[][..], true), (&["--http1.0"], false)] {
         let answer = head(arguments);

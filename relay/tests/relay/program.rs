@@ -3,10 +3,14 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader},
+    net::{Ipv4Addr, TcpListener, UdpSocket},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     thread,
     time::Instant,
 };
@@ -95,11 +99,22 @@ impl State {
     }
 }
 
-/// A UDP port that nobody has. Another process could take it meanwhile; the
-/// system hands ports out in turn, so that this takes long.
-pub(crate) fn free_udp_port() -> u16 {
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().port()
+/// A port, of UDP and of TCP, that nobody has, nor will: it is below those that
+/// the system gives to whoever asks for any (`ip_local_port_range` in ip(7)), and
+/// each is given here once.
+pub(crate) fn free_port() -> u16 {
+    const FIRST: u32 = 20_000;
+    const COUNT: u32 = 12_000;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        // So that two processes seldom begin at the same one.
+        let number = std::process::id() * 97 + GIVEN.fetch_add(1, Ordering::Relaxed);
+        let port = (FIRST + number % COUNT) as u16;
+        let address = (Ipv4Addr::UNSPECIFIED, port);
+        if UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// The relay's program at work.

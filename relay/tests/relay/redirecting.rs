@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     PATIENCE, connect_from,
-    program::{RunningRelay, State, free_udp_port},
+    program::{RunningRelay, State, free_port},
 };
 
 /// What the server at `port` says to `sent`, until it ends the connection.
@@ -25,7 +25,7 @@ fn told(port: u16, sent: &str) -> String {
 #[test]
 fn plain_http_leads_to_the_same_place_over_https() {
     let state = State::new();
-    let port = free_udp_port();
+    let port = free_port();
     state.enrol("porch", port);
     let arguments = [
         "--self-signed",
@@ -91,7 +91,7 @@ fn plain_http_leads_to_the_same_place_over_https() {
 #[test]
 fn an_answer_ends_before_the_connection_is_cut() {
     let state = State::new();
-    let port = free_udp_port();
+    let port = free_port();
     state.enrol("porch", port);
     let mut relay = RunningRelay::start_with(
         &state,
@@ -131,7 +131,7 @@ fn an_answer_ends_before_the_connection_is_cut() {
 #[test]
 fn silent_clients_do_not_pile_up() {
     let state = State::new();
-    let port = free_udp_port();
+    let port = free_port();
     state.enrol("porch", port);
     let mut relay = RunningRelay::start_with(
         &state,

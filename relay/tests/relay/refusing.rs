@@ -13,10 +13,9 @@ use pinhole_relay::limits::Limit;
 use socket2::SockRef;
 
 use crate::{
-    authority::free_tcp_port,
     crowding::refused,
     http_camera::{HttpCamera, show_one},
-    program::{RunningRelay, State, free_udp_port},
+    program::{RunningRelay, State, free_port},
     viewer::{Viewer, curl, tls, tls_over},
 };
 
@@ -50,7 +49,7 @@ fn is_told_and_counted(case: &Case) {
     let state = State::new();
     let camera = HttpCamera::start(|stream, _, _| show_one(stream, 2_000_000));
     state.add_url("yard", &camera.url());
-    let metrics = free_tcp_port();
+    let metrics = free_port();
     let configuration = format!(
         "metrics_listen = \"127.0.0.1:{metrics}\"\n[limits]\n{}\n",
         case.setting
@@ -58,7 +57,7 @@ fn is_told_and_counted(case: &Case) {
     fs::write(state.beside("relay.toml"), configuration).unwrap();
     let arguments = ["--self-signed", "--listen", "127.0.0.1:0"];
     let arguments = [&arguments[..], &["--config", "relay.toml"]].concat();
-    let mut relay = RunningRelay::start_with(&state, free_udp_port(), &arguments);
+    let mut relay = RunningRelay::start_with(&state, free_port(), &arguments);
     let port = relay.ready();
     let count = || refused(metrics, case.limit.key());
     assert_eq!(count(), 0, "{:?}", case.limit);
@@ -79,8 +78,8 @@ impl Case {
                 |site| site.say(&format!("GET /{} HTTP/1.1\r\n", "x".repeat(1024))),
             ),
             Limit::HeadTime => (
-                "head_time = \"1s\"",
-                "viewers: a request of 127.0.0.1 was refused: no whole request within 1 s",
+                "head_time = \"5s\"",
+                "viewers: a request of 127.0.0.1 was refused: no whole request within 5 s",
                 |site| site.say("GET / HTTP/1.1\r\n"),
             ),
             Limit::HandshakeTime => (

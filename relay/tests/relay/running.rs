@@ -10,8 +10,8 @@ use crate::{
     certificates::certificate,
     eventually,
     fake_box::{FakeBox, picture},
-    program::{RunningRelay, State, free_udp_port, has_mode},
-    viewer::{Viewer, curl, text},
+    program::{RunningRelay, State, free_port, has_mode},
+    viewer::{Viewer, curl, curl_until, text},
 };
 
 #[test]
@@ -118,7 +118,7 @@ fn a_relay_without_a_camera_waits_for_its_first() {
 }
 
 fn waits_for_a_camera(state: &State) {
-    let port = free_udp_port();
+    let port = free_port();
     let mut relay = RunningRelay::start(state, port);
     relay.wait_for("no camera is enrolled");
     let viewers = relay.ready();
@@ -132,7 +132,7 @@ fn waits_for_a_camera(state: &State) {
 #[test]
 fn a_relay_whose_registry_is_gone_does_not_start_as_one_without_cameras() {
     let state = State::new();
-    let port = free_udp_port();
+    let port = free_port();
     state.enrol("porch", port);
     let registry = state.path().join("registry.toml");
     let kept = fs::read(&registry).unwrap();
@@ -150,7 +150,7 @@ fn a_relay_whose_registry_is_gone_does_not_start_as_one_without_cameras() {
 #[test]
 fn one_client_does_not_lock_the_others_out() {
     let state = State::new();
-    let port = free_udp_port();
+    let port = free_port();
     state.enrol("porch", port);
     let listen = ["--self-signed", "--listen", "0.0.0.0:0"];
     let mut relay = RunningRelay::start_with(&state, port, &listen);
@@ -172,7 +172,7 @@ fn one_client_does_not_lock_the_others_out() {
 #[test]
 fn a_self_signed_certificate_outlives_a_restart() {
     let state = State::new();
-    let port = free_udp_port();
+    let port = free_port();
     state.enrol("porch", port);
     let mut relay = RunningRelay::start(&state, port);
     let viewers = relay.ready();
@@ -210,14 +210,17 @@ fn a_self_signed_certificate_outlives_a_restart() {
 #[test]
 fn the_ordinary_answers() {
     let state = State::new();
-    let port = free_udp_port();
+    let port = free_port();
     state.enrol("porch", port);
     let mut relay = RunningRelay::start(&state, port);
     let viewers = relay.ready();
     let head = |path: &str, arguments: &[&str]| {
-        let arguments = [&["--include", "--max-time", "2"][..], arguments].concat();
-        let output = curl(&state, viewers, path, &arguments);
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        // A stream does not end by itself.
+        let begins = b"\r\n\r\n--pinholeframe\r\n";
+        let answer = curl_until(&state, viewers, path, arguments, |answer| {
+            answer.windows(begins.len()).any(|it| it == begins)
+        });
+        String::from_utf8_lossy(&answer).into_owned()
     };
     let page = head("/porch", &[]);
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
@@ -274,7 +277,7 @@ fn the_ordinary_answers() {
 #[test]
 fn a_restart_ends_streams_properly_and_the_box_comes_back() {
     let state = State::new();
-    let port = free_udp_port();
+    let port = free_port();
     let camera = FakeBox::start(&state.enrol("porch", port));
     let _filming = camera.film(|number| picture(number, 1000));
     let mut relay = RunningRelay::start(&state, port);

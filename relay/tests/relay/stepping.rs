@@ -8,7 +8,7 @@ use crate::{
     eventually,
     fake_box::{FakeBox, picture},
     http_camera::{HttpCamera, film_plainly},
-    program::{RunningRelay, State, free_udp_port},
+    program::{RunningRelay, State, free_port},
     viewer::{Viewer, curl, status},
 };
 
@@ -57,7 +57,7 @@ impl Clock {
 #[test]
 fn streams_links_and_certificates_bear_a_clock_that_is_set() {
     let state = State::new();
-    let udp = free_udp_port();
+    let udp = free_port();
     let porch = FakeBox::start(&state.enrol("porch", udp));
     let _filming = porch.film(|number| picture(number, 1000));
     let yard = HttpCamera::start(|stream, _, _| film_plainly(stream));

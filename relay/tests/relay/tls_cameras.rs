@@ -17,7 +17,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::{
     http_camera::{HttpCamera, film_plainly, number_of},
-    program::{RunningRelay, State, free_udp_port},
+    program::{RunningRelay, State, free_port},
     viewer::Viewer,
 };
 
@@ -147,7 +147,7 @@ fn a_camera_over_https_is_trusted_as_this_machine_trusts_and_no_other_is() {
         (name, said)
     });
     let mut command = state.command(&["run", "--self-signed", "--listen", "127.0.0.1:0"]);
-    command.args(["--tunnel-listen", &format!("127.0.0.1:{}", free_udp_port())]);
+    command.args(["--tunnel-listen", &format!("127.0.0.1:{}", free_port())]);
     command.env("SSL_CERT_FILE", state.beside("roots.pem"));
     let mut relay = RunningRelay::spawn(command);
     let port = relay.ready();
@@ -156,9 +156,9 @@ fn a_camera_over_https_is_trusted_as_this_machine_trusts_and_no_other_is() {
         match said {
             None => assert!(number_of(viewer.next().unwrap().jpeg()).is_some(), "{name}"),
             Some(said) => {
-                let told = relay.wait_for(&format!("camera {name}: interrupted: "));
-                let certificate = "the camera's certificate ";
-                assert!(told.contains(&format!("{certificate}{said}")), "{told}");
+                relay.wait_for(&format!(
+                    "camera {name}: interrupted: the camera's certificate {said}"
+                ));
             }
         }
     }

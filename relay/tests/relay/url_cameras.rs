@@ -1,13 +1,13 @@
 //! Cameras that are no pinhole boxes, with all that they get wrong.
 
-use std::{fs, io::Write as _, process::Stdio, thread, time::Duration};
+use std::{fs, io::Write as _, process::Stdio, sync::Barrier, thread, time::Duration};
 
 use crate::{
     eventually,
     fake_box::picture,
     flag,
     http_camera::{HttpCamera, film, film_plainly, number_of},
-    program::{RunningRelay, State, free_udp_port},
+    program::{RunningRelay, State, free_port},
     viewer::{Viewer, status},
     watching::Running,
 };
@@ -35,7 +35,7 @@ fn a_relay_without_a_box_needs_no_tunnel() {
     state.add_url("yard", &camera.url());
     assert!(!state.path().join("wireguard.key").exists());
     assert!(!state.read("registry.toml").contains("[relay]"));
-    let port = free_udp_port();
+    let port = free_port();
     let mut relay = RunningRelay::start(&state, port);
     let viewers = relay.ready();
     let mut viewer = Viewer::watch(&state, viewers, "yard");
@@ -44,6 +44,7 @@ fn a_relay_without_a_box_needs_no_tunnel() {
     drop(std::net::UdpSocket::bind(("127.0.0.1", port)).unwrap());
     let porch = state.enrol("porch", port);
     relay.wait_for("tunnel: listening on UDP port");
+    relay.wait_for("camera porch: enrolled");
     let camera = crate::fake_box::FakeBox::start(&porch);
     let _filming = camera.film(|number| picture(number, 1000));
     let mut viewer = Viewer::watch(&state, viewers, "porch");
@@ -224,7 +225,7 @@ fn a_redirect_is_followed_to_the_same_host_alone() {
 
 #[test]
 fn a_camera_that_fails_is_seen_again_when_it_is_well() {
-    let relay = Running::start();
+    let relay = Running::impatient();
     let head = format!("{MULTIPART}\r\n");
     let part = |bytes: &[u8]| {
         let head = format!("{head}--frame\r\nContent-Length: {}\r\n\r\n", bytes.len());
@@ -316,7 +317,7 @@ fn a_camera_that_breaks_off_at_once_fills_no_log() {
         stream.write_all(&picture)
     });
     state.add_url("yard", &camera.url());
-    let mut relay = RunningRelay::start(&state, free_udp_port());
+    let mut relay = RunningRelay::start(&state, free_port());
     let port = relay.ready();
     let viewer = Viewer::watch(&state, port, "yard");
     eventually("it was asked often", || camera.heads().len() > STREAMS);
@@ -362,9 +363,15 @@ fn two_who_come_at_once_are_one_connection() {
     let relay = Running::start();
     let camera = HttpCamera::start(|stream, _, _| film_plainly(stream));
     relay.add_url("yard", &camera.url());
+    let both = Barrier::new(2);
     thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| shows(&relay, "yard"));
+            scope.spawn(|| {
+                let mut viewer = Viewer::watch(&relay.state, relay.port, "yard");
+                assert!(number_of(viewer.next().unwrap().jpeg()).is_some());
+                // Nobody leaves before both are in.
+                both.wait();
+            });
         }
     });
     assert_eq!(camera.heads().len(), 1);

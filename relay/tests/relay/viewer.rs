@@ -1,9 +1,10 @@
 //! A viewer: curl, which shares no code with the relay.
 
 use std::{
+    io::Read as _,
     net::TcpStream,
     process::{Child, ChildStdout, Command, Output, Stdio},
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 use pinhole_link::{Frame, multipart::PartReader};
@@ -31,6 +32,38 @@ pub(crate) fn curl(state: &State, port: u16, path: &str, arguments: &[&str]) -> 
     let mut command = command(state, port, path);
     command.args(["--max-time", "30"]).args(arguments);
     command.output().unwrap()
+}
+
+/// What curl gets of `path`, head included, until `is_enough` says so of it, or
+/// until it ends.
+pub(crate) fn curl_until(
+    state: &State,
+    port: u16,
+    path: &str,
+    arguments: &[&str],
+    is_enough: impl Fn(&[u8]) -> bool,
+) -> Vec<u8> {
+    let mut command = command(state, port, path);
+    command.arg("--include").args(arguments);
+    let mut curl = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = curl.stdout.take().unwrap();
+    let (mut got, mut some) = (Vec::new(), [0; 16 << 10]);
+    let deadline = Instant::now() + PATIENCE;
+    while !is_enough(&got) {
+        let len = output.read(&mut some).unwrap();
+        if len == 0 {
+            break;
+        }
+        got.extend_from_slice(&some[..len]);
+        assert!(
+            Instant::now() < deadline,
+            "never enough: {}",
+            String::from_utf8_lossy(&got)
+        );
+    }
+    let _ = curl.kill();
+    let _ = curl.wait();
+    got
 }
 
 /// A connection to the viewers' port on which the test says what it wants.
