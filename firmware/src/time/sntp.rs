@@ -249,7 +249,9 @@ mod tests {
             2_147_483_648,
             3_000_000_000,
         ] {
-            let answers = asked(server(seconds, |_| {})).unwrap();
+            // A machine that stands still for a second is too slow for one.
+            let mut tries = (0..4).map(|_| asked(server(seconds, |_| {})));
+            let answers = tries.find_map(Result::ok).unwrap();
             let [answer] = answers[..] else {
                 panic!("{answers:?}");
             };
@@ -280,7 +282,8 @@ mod tests {
         assert_eq!(nobody, "none is known");
         let closed = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = closed.local_addr().unwrap().port();
-        drop(closed);
+        // It takes nothing from others, so that the kernel says that nobody is there.
+        closed.connect((Ipv4Addr::LOCALHOST, 9)).unwrap();
         let refused = asked(port).unwrap_err().to_string();
         assert_eq!(refused, "no usable answer from 127.0.0.1 (Network)");
     }

@@ -63,15 +63,29 @@ impl Camera {
 
     /// Waits for a line of the log that holds `text` and returns it.
     fn line_with(&self, text: &str) -> String {
+        self.line_with_any(&[text])
+    }
+
+    /// Waits for a line of the log that holds one of `texts` and returns it.
+    fn line_with_any(&self, texts: &[&str]) -> String {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
-                Ok(line) if line.contains(text) => return line,
+                Ok(line) if texts.iter().any(|text| line.contains(text)) => return line,
                 Ok(line) => seen.push(line),
-                Err(_) => panic!("no line with {text:?} among {seen:#?}"),
+                Err(_) => panic!("no line with any of {texts:?} among {seen:#?}"),
             }
+        }
+    }
+
+    /// Waits for lines that hold each of `texts`, in whichever order they come.
+    fn lines_with(&self, texts: &[&str]) {
+        let mut missing = texts.to_vec();
+        while !missing.is_empty() {
+            let line = self.line_with_any(&missing);
+            missing.retain(|text| !line.contains(text));
         }
     }
 }
@@ -194,9 +208,10 @@ fn frames_reach_the_relay_also_after_it_was_started_anew() {
         let relay = Relay::open(PrivateKey::generate().unwrap(), 0).await;
         let box_key = PrivateKey::generate().unwrap();
         let camera = Camera::start(&config(folder.path(), &relay.enrol(box_key.clone())));
-        camera.line_with("pinhole: camera: first frame: pattern 320x240 at 30 fps");
-        camera
-            .line_with("pinhole: camera: tunnel up: handshake with relay 127.0.0.1 at 127.0.0.1:");
+        camera.lines_with(&[
+            "pinhole: camera: first frame: pattern 320x240 at 30 fps",
+            "pinhole: camera: tunnel up: handshake with relay 127.0.0.1 at 127.0.0.1:",
+        ]);
         relay.read_frames(10).await;
 
         let mut snapshot = Vec::new();

@@ -17,6 +17,10 @@ use super::{Camera, Relay};
 const HOST: [u8; 4] = [10, 213, 78, 1];
 const CAMERA: [u8; 4] = [10, 213, 78, 2];
 
+/// How often to measure until all is well. What adapts wrongly is never well; on a
+/// machine that stands still for a second, one measurement may be.
+const TRIES: usize = 4;
+
 /// The namespace. It goes, with all that is in it, when this is dropped.
 struct Uplink {
     namespace: String,
@@ -144,25 +148,38 @@ fn pictures_stay_fresh_on_an_uplink_of_half_and_of_a_tenth() {
         let camera = Camera::start_by(uplink.program(), &large(folder.path(), &enrolment));
         camera.line_with("tunnel up: ");
         let mut stream = PartReader::new(relay.get("/stream").await);
-        let wide = watch(&mut stream, Duration::from_secs(5)).await;
-        assert_eq!(status(&relay).await["is_reduced"], false);
+        // A machine that stood still looks like a narrow uplink for a while.
+        let mut tries = 0;
+        let wide = loop {
+            let wide = watch(&mut stream, Duration::from_secs(5)).await;
+            if status(&relay).await["is_reduced"] == false {
+                break wide;
+            }
+            tries += 1;
+            assert!(tries < TRIES, "reduced on a wide uplink");
+        };
         let stream_rate = 8.0 * wide.frames_per_second * wide.bytes as f64;
 
         for part in [0.5, 0.1] {
             let rate = part * stream_rate;
             uplink.set(rate as u64);
             watch(&mut stream, Duration::from_secs(15)).await;
-            let narrow = watch(&mut stream, Duration::from_secs(10)).await;
-            let told = status(&relay).await;
-            assert_eq!(told["is_reduced"], true);
-            let measured = told["bits_per_second"].as_f64().unwrap();
-            assert!(
-                (0.5 * rate..1.5 * rate).contains(&measured),
-                "{rate}: {told}"
-            );
-            // Two pictures' time is the aim; machines of tests are busy.
-            let transmission = 8.0 * narrow.bytes as f64 / rate;
-            assert!(narrow.age < 4.0 * transmission + 0.1, "{narrow:?}");
+            let mut tries = 0;
+            loop {
+                let narrow = watch(&mut stream, Duration::from_secs(10)).await;
+                let told = status(&relay).await;
+                assert_eq!(told["is_reduced"], true);
+                let measured = told["bits_per_second"].as_f64().unwrap();
+                // Two pictures' time is the aim; machines of tests are busy.
+                let transmission = 8.0 * narrow.bytes as f64 / rate;
+                if (0.5 * rate..1.5 * rate).contains(&measured)
+                    && narrow.age < 4.0 * transmission + 0.1
+                {
+                    break;
+                }
+                tries += 1;
+                assert!(tries < TRIES, "{rate}: {told} {narrow:?}");
+            }
         }
     });
 }

@@ -155,6 +155,12 @@ impl Laboratory {
         end(self.worker.as_mut().unwrap());
     }
 
+    /// Sends the worker a signal, such as `STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let worker = self.worker.as_ref().unwrap().id().to_string();
+        run("kill", &["-s", signal, &worker]);
+    }
+
     /// The numbers of the box's processes with this name.
     pub(crate) fn processes(&self, name: &str) -> Vec<String> {
         let all = Command::new("ip")
@@ -189,6 +195,32 @@ impl Laboratory {
         }
     }
 
+    /// Waits for lines with each of these words, in whichever order they come.
+    #[track_caller]
+    pub(crate) fn wait_for_all(&self, all: &[&str]) {
+        let (start, mut end) = (self.seen.get(), 0);
+        for words in all {
+            self.seen.set(start);
+            self.wait_for(words);
+            end = end.max(self.seen.get());
+        }
+        self.seen.set(end);
+    }
+
+    /// Waits until a file of the box holds this and no more.
+    #[track_caller]
+    pub(crate) fn wait_for_file(&self, path: &str, contents: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.file(path) != contents {
+            assert!(
+                Instant::now() < deadline,
+                "{path} holds {:?}",
+                self.file(path)
+            );
+            thread::sleep(GLANCE);
+        }
+    }
+
     /// Waits until a command in the box's namespace prints something with
     /// these words, and gives that.
     #[track_caller]
@@ -217,8 +249,8 @@ impl Laboratory {
         String::from_utf8_lossy(&output.unwrap().stdout).into_owned()
     }
 
-    /// A file of the box.
-    pub(crate) fn file(&self, path: &str) -> String {
+    /// What a file of the box holds; nothing where there is none.
+    fn file(&self, path: &str) -> String {
         fs::read_to_string(self.root.path().join(path)).unwrap_or_default()
     }
 

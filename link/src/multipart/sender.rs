@@ -181,10 +181,10 @@ mod tests {
     use std::{
         pin::Pin,
         task::{Context, Poll},
-        time::{Duration, SystemTime},
+        time::SystemTime,
     };
 
-    use smol::future;
+    use smol::channel::{Sender, bounded};
 
     use super::*;
     use crate::Latest;
@@ -194,6 +194,8 @@ mod tests {
         rest: usize,
         read: usize,
         written: usize,
+        /// Dropped when the rest was read.
+        talking: Option<Sender<()>>,
     }
 
     impl AsyncRead for Chatty {
@@ -204,6 +206,7 @@ mod tests {
         ) -> Poll<io::Result<usize>> {
             let len = buffer.len().min(self.rest);
             if len == 0 {
+                self.talking = None;
                 return Poll::Pending;
             }
             self.rest -= len;
@@ -237,11 +240,17 @@ mod tests {
         }
     }
 
-    fn send_to(rest: usize, ended: impl Future<Output = ()> + Send) -> Chatty {
+    /// Sends to one with so much to say, until it has said it.
+    fn send_to(rest: usize) -> Chatty {
+        let (talking, silent) = bounded(1);
         let mut client = Chatty {
             rest,
             read: 0,
             written: 0,
+            talking: Some(talking),
+        };
+        let ended = async move {
+            let _ = silent.recv().await;
         };
         let slot = Latest::new();
         slot.publish(Frame::new(vec![0; 1000], SystemTime::now(), 1));
@@ -259,17 +268,14 @@ mod tests {
 
     #[test]
     fn who_sends_without_end_is_sent_no_more() {
-        let client = send_to(usize::MAX, future::pending());
+        let client = send_to(usize::MAX);
         assert!((MAX_UNASKED..MAX_UNASKED + 512).contains(&client.read));
         assert!(client.written > 1000);
     }
 
     #[test]
     fn a_few_words_do_no_harm() {
-        let ended = async {
-            smol::Timer::after(Duration::from_millis(20)).await;
-        };
-        let client = send_to(MAX_UNASKED / 2, ended);
+        let client = send_to(MAX_UNASKED / 2);
         assert_eq!(client.rest, 0);
         assert!(client.written > 1000);
     }

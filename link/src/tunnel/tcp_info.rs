@@ -139,11 +139,11 @@ mod tests {
         assert_eq!(before.unacknowledged, 0);
         near.write_all(&[7; 1000]).unwrap();
         far.read_exact(&mut [0; 1000]).unwrap();
-        let mut after = headway(&near).unwrap();
-        while after.unacknowledged > 0 {
+        while headway(&near).unwrap().unacknowledged > 0 {
             thread::yield_now();
-            after = headway(&near).unwrap();
         }
+        // Its parts are read one after the other.
+        let after = headway(&near).unwrap();
         assert_eq!(after.acknowledged - before.acknowledged, 1000);
         assert!(after.last_acknowledgement.elapsed() < Duration::from_secs(60));
         let round_trip = after.round_trip.unwrap();

@@ -124,7 +124,12 @@ fn the_kernels_port_is_free_soon_after_its_process_was_killed() {
         assert!(matches!(taken, TunnelError::Listen { .. }), "{taken}");
         holder.kill().unwrap();
         holder.wait().unwrap();
-        try_kernel(address).await.unwrap();
+        // It has its own patience, and on a machine that stood still meanwhile another.
+        let mut opened = try_kernel(address).await;
+        if matches!(opened, Err(TunnelError::Listen { .. })) {
+            opened = try_kernel(address).await;
+        }
+        opened.unwrap();
     });
 }
 

@@ -254,7 +254,8 @@ impl Network {
             reordering: AtomicU32::new(0),
             cut: AtomicBool::new(false),
             ended: AtomicBool::new(false),
-            random: Random(AtomicU32::new(1)),
+            // One whose first number is no multiple of everything, as 0 is.
+            random: Random(AtomicU32::new(1_015_568_748)),
         });
         let (up, down) = (Arc::clone(&path), Arc::clone(&path));
         let threads = vec![
