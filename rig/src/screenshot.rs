@@ -3,9 +3,7 @@
 use std::{
     fs,
     io::{self, Cursor},
-    path::Path,
-    thread,
-    time::Duration,
+    path::{Path, PathBuf},
 };
 
 use crate::{
@@ -15,9 +13,6 @@ use crate::{
 
 /// The size of the page, in pixels.
 pub(crate) const SIZE: (u32, u32) = (1280, 1100);
-
-/// How long a page is looked at before the picture is taken.
-const EXPOSURE: Duration = Duration::from_secs(6);
 
 /// Colours are compared with this tolerance a channel: JPEG and the colour
 /// space of video both cost some exactness.
@@ -61,21 +56,38 @@ pub enum ScreenshotError {
     Png(#[from] png::DecodingError),
 }
 
-impl Screenshot {
-    /// Loads `url` in a fresh Chromium and takes its picture into
-    /// `directory/screenshot.png`, with Chromium's own log beside it. The
+/// A page in a browser of its own.
+pub struct Page {
+    chromium: Chromium,
+    /// Where its last picture is kept.
+    file: PathBuf,
+}
+
+impl Page {
+    /// Loads `url` in a fresh Chromium, whose log it keeps in `directory`. The
     /// relay's certificate, which no browser knows, is accepted unseen.
     ///
     /// # Errors
     /// See [`ScreenshotError`].
-    pub fn take(url: &str, directory: &Path) -> Result<Self, ScreenshotError> {
-        let mut chromium = Chromium::open(url, SIZE, directory)?;
-        thread::sleep(EXPOSURE);
-        let png = chromium.screenshot()?;
-        fs::write(directory.join("screenshot.png"), &png)?;
-        Self::decode(&png)
+    pub fn open(url: &str, directory: &Path) -> Result<Self, ScreenshotError> {
+        Ok(Self {
+            chromium: Chromium::open(url, SIZE, directory)?,
+            file: directory.join("screenshot.png"),
+        })
     }
 
+    /// What is there to be seen now; it is kept as `screenshot.png` beside the log.
+    ///
+    /// # Errors
+    /// See [`ScreenshotError`].
+    pub fn look(&mut self) -> Result<Screenshot, ScreenshotError> {
+        let png = self.chromium.screenshot()?;
+        fs::write(&self.file, &png)?;
+        Screenshot::decode(&png)
+    }
+}
+
+impl Screenshot {
     /// The picture in a PNG.
     ///
     /// # Errors

@@ -65,7 +65,8 @@ impl Audience {
     /// # Errors
     /// When one of them cannot be started.
     pub fn seat(scene: &Scene, size: Size) -> Result<Self, CheckError> {
-        let stream = scene.viewer.watch(CAMERA, LONGEST)?;
+        // It reads from now on: who takes nothing is ended.
+        let reader = Reader::start(scene.viewer.watch(CAMERA, LONGEST)?, size);
         let ffmpeg_picture = scene.directory.join("ffmpeg.png");
         let mut command = Command::new("ffmpeg");
         command
@@ -86,7 +87,7 @@ impl Audience {
             chromium,
             ffmpeg,
             ffmpeg_picture,
-            reader: Reader::start(stream, size),
+            reader,
         })
     }
 

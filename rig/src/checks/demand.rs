@@ -4,7 +4,6 @@ use std::time::{Duration, SystemTime};
 
 use super::{CheckError, broken};
 use crate::{
-    process::Mark,
     scene::{CAMERA, Scene, VIEWER_PATIENCE},
     stamp,
 };
@@ -12,19 +11,22 @@ use crate::{
 /// How often the box is woken.
 const TRIES: usize = 3;
 
-/// Longest time from a viewer's request to a picture that was taken after it, in
-/// the middle of the tries: a machine that does much else may delay one of them.
+/// Longest time from a viewer's request to a picture that was taken after it, of
+/// the quickest try: a machine that does much else may delay the others.
 const WAKE: Duration = Duration::from_secs(1);
 
+/// The same in the middle of the tries.
+const MEDIAN_WAKE: Duration = Duration::from_secs(3);
+
 /// Once nobody watches, the sensor rests; a viewer who comes then sees a picture
-/// of that very moment, and most times within a second.
+/// of that very moment, and within a second.
 ///
 /// # Errors
 /// When that is not so.
 pub fn idle_box_wakes(scene: &Scene) -> Result<String, CheckError> {
-    drop(scene.wait_for_picture()?);
     let mut took = Vec::new();
-    let mut mark = Mark::default();
+    let mut mark = scene.console().mark();
+    drop(scene.wait_for_picture()?);
     for _ in 0..TRIES {
         let (_, rested) = scene.wait_for_box("camera: idle: nobody watches", mark)?;
         let asked_at = SystemTime::now();
@@ -42,7 +44,7 @@ pub fn idle_box_wakes(scene: &Scene) -> Result<String, CheckError> {
         .collect();
     let told = format!("first pictures after idle: {}", told.join(", "));
     took.sort_unstable();
-    match took[TRIES / 2] <= WAKE {
+    match took[0] <= WAKE && took[TRIES / 2] <= MEDIAN_WAKE {
         true => Ok(told),
         false => Err(broken(told)),
     }

@@ -216,7 +216,7 @@ fn last_words(process: &Process) -> String {
     /// the output, which may come after the end of the process.
     const NEVER: &str = "\0";
     process.kill();
-    let _ = process.wait_for(NEVER, Mark::default(), Duration::from_secs(1));
+    let _ = process.wait_for(NEVER, Mark::default(), Duration::from_secs(30));
     process.lines_with("", Mark::default()).join("\n")
 }
 

@@ -3,6 +3,11 @@
 /// Bytes of a payload header that has a presentation time and no more.
 pub const HEADER_LENGTH: usize = 6;
 
+/// Most data of a restless frame's first payload: less than any JPEG's headers.
+/// Where frames are lost, the driver may take it for a frame of its own, and one
+/// that lacks no more than its end would be fit to be shown.
+const RESTLESS_START: usize = 64;
+
 /// Bits of bmHeaderInfo.
 mod info {
     /// The bit that is the same in all of a frame, and not in the next.
@@ -82,13 +87,17 @@ impl Payloads {
     /// the frame's end, and always where a header does not fit.
     pub fn next(&mut self, max_bytes: usize) -> Option<Vec<u8>> {
         let unsent = &self.frame[self.sent..];
-        let room = max_bytes.saturating_sub(self.header.len());
+        let is_restless = self.quirk == Some(Quirk::RestlessId);
+        let mut room = max_bytes.saturating_sub(self.header.len());
+        if is_restless && self.sent == 0 {
+            room = room.min(RESTLESS_START);
+        }
         let data = &unsent[..unsent.len().min(room)];
         if data.is_empty() {
             return None;
         }
         let is_last = data.len() == unsent.len();
-        if self.quirk == Some(Quirk::RestlessId) && self.sent > 0 {
+        if is_restless && self.sent > 0 {
             let is_as_first = self.header[1] & info::FRAME_ID == self.first_id;
             if is_as_first || !is_last {
                 self.header[1] ^= info::FRAME_ID;
@@ -156,6 +165,9 @@ mod tests {
         assert!(ids(12).eq([1]));
         assert!(ids(36).eq([1, 0, 0]));
         assert!(ids(48).eq([1, 0, 1, 0]));
+        let mut restless = Payloads::new(vec![7; 500], true, 1).with(Quirk::RestlessId);
+        let mut next = || restless.next(400).map(|payload| payload.len());
+        assert_eq!([next(), next(), next()], [Some(70), Some(400), Some(48)]);
         assert!(info(Quirk::Error).eq([flags | 0x41, flags | 0x41 | end]));
         let senseless = headers(Quirk::SenselessTimes);
         assert!(

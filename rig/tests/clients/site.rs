@@ -11,7 +11,7 @@ use pinhole_rig::{
     screenshot::Colour,
 };
 
-use crate::camera::Camera;
+use crate::{PATIENCE, camera::Camera};
 
 /// A relay that serves one camera, `yard`.
 pub(crate) struct Site {
@@ -45,6 +45,10 @@ impl Site {
         let camera = Camera::start(colour);
         settings.add_url("yard", &camera.url()).unwrap();
         let relay = Relay::start(&settings).unwrap();
+        // Once it has a picture, nobody who comes soon gets a placeholder first.
+        let viewer = relay.viewer(PATIENCE).unwrap();
+        let mut stream = viewer.watch("yard", PATIENCE).unwrap();
+        stream.next_picture().unwrap();
         Self {
             camera,
             relay,

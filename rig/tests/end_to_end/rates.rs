@@ -35,14 +35,19 @@ fn a_webcam_without_the_rate_asked_for_is_held_to_it() {
             "YUYV 320x240 at 5 fps",
         ),
     ] {
-        let parts = watch(&mut scene, formats, said);
-        require_rate(&parts, said, 1.5..=2.1);
-        // What is left out is not missed.
-        let numbers = parts.windows(2).all(|parts| {
-            let [one, next] = parts else { return false };
-            next.sequence == one.sequence + 1
-        });
-        assert!(numbers, "pictures are missed of {said}");
+        let rate_and_numbers = |parts: &[Part]| {
+            require_rate(parts, said, 1.5..=2.1)?;
+            // What is left out is not missed.
+            let numbers = parts.windows(2).all(|parts| {
+                let [one, next] = parts else { return false };
+                next.sequence == one.sequence + 1
+            });
+            match numbers {
+                true => Ok(()),
+                false => Err(format!("pictures are missed of {said}")),
+            }
+        };
+        watch(&mut scene, formats, said, rate_and_numbers);
     }
 }
 
@@ -51,12 +56,14 @@ fn a_webcam_without_the_rate_asked_for_is_held_to_it() {
 fn the_nearest_rate_is_taken_and_none_above_it_sent() {
     let mut scene = start("nearest-rate", 20);
     let said = "MJPG 320x240 at 15 fps";
-    let parts = watch(&mut scene, Formats::default(), said);
-    require_rate(&parts, said, 8.0..=15.6);
+    watch(&mut scene, Formats::default(), said, |parts| {
+        require_rate(parts, said, 8.0..=15.6)
+    });
     let fastest = Formats::default().only_every(INTERVALS[0]);
     let said = "MJPG 320x240 at 30 fps";
-    let parts = watch(&mut scene, fastest, said);
-    require_rate(&parts, said, 10.0..=20.8);
+    watch(&mut scene, fastest, said, |parts| {
+        require_rate(parts, said, 10.0..=20.8)
+    });
 }
 
 /// A box without a webcam that is asked for so many pictures a second, and small
@@ -73,9 +80,15 @@ fn start(name: &str, frames_per_second: u8) -> Scene {
     scene
 }
 
-/// What a viewer gets of a webcam with these formats, which the box says that
-/// it has set to what is `said`.
-fn watch(scene: &mut Scene, formats: Formats, said: &str) -> Vec<Part> {
+/// Plugs a webcam with these formats in, which the box says that it has set to what
+/// is `said`, and requires of what a viewer gets what `require` does: once of two
+/// times, as a busy machine may stand still for one.
+fn watch(
+    scene: &mut Scene,
+    formats: Formats,
+    said: &str,
+    require: impl Fn(&[Part]) -> Result<(), String>,
+) {
     let before = scene.console().mark();
     if scene.webcam().is_some() {
         scene.unplug();
@@ -91,20 +104,29 @@ fn watch(scene: &mut Scene, formats: Formats, said: &str) -> Vec<Part> {
         .unwrap();
     println!("{line}");
     let mut stream = scene.wait_for_picture().unwrap();
-    let start = Instant::now();
-    let mut parts = Vec::new();
-    while start.elapsed() < WATCH {
-        parts.push(stream.next_picture().unwrap());
+    let mut parts = || {
+        let start = Instant::now();
+        let mut parts = Vec::new();
+        while start.elapsed() < WATCH {
+            parts.push(stream.next_picture().unwrap());
+        }
+        parts
+    };
+    if let Err(fault) = require(&parts()) {
+        println!("{fault}; once more");
+        require(&parts()).unwrap();
     }
-    parts
 }
 
-fn require_rate(parts: &[Part], said: &str, expected: RangeInclusive<f64>) {
+fn require_rate(parts: &[Part], said: &str, expected: RangeInclusive<f64>) -> Result<(), String> {
     let [first, .., last] = parts else {
         panic!("no pictures of {said}");
     };
     let time = last.received.duration_since(first.received).unwrap();
     let rate = (parts.len() - 1) as f64 / time.as_secs_f64();
     println!("{said}: {rate:.2} pictures a second");
-    assert!(expected.contains(&rate), "{rate} of {said}");
+    match expected.contains(&rate) {
+        true => Ok(()),
+        false => Err(format!("{rate} of {said}")),
+    }
 }

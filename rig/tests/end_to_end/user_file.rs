@@ -79,7 +79,8 @@ pub(crate) fn status_with(scene: &Scene, words: &str) -> String {
             .args(["-i", &format!("{card}@@1M"), "::status.txt"])
             .output()
             .unwrap();
-        let status = String::from_utf8(output.stdout).unwrap();
+        // It may be read while it is written.
+        let status = String::from_utf8_lossy(&output.stdout);
         // Its lines are broken where the window ends.
         let status = status.replace("\r\n  ", " ").replace("\r\n", "\n");
         if status.contains(words) {

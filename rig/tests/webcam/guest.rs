@@ -238,11 +238,18 @@ impl Guest {
         assert_eq!(committed.status, Status::Success);
     }
 
-    /// As `uvcvideo` ends a bulk stream.
-    pub(crate) fn stop(&mut self) {
+    /// Takes all transfers back, with what came in them meanwhile.
+    pub(crate) fn pause(&mut self) {
         for id in std::mem::take(&mut self.open) {
             self.say(id, Message::CancelDataPacket);
+            self.answer_to(id);
         }
+        self.frame_id = None;
+    }
+
+    /// As `uvcvideo` ends a bulk stream.
+    pub(crate) fn stop(&mut self) {
+        self.pause();
         let cleared = self.control(0x02, 1, 0, 0x81, 0, &[]);
         assert_eq!(cleared.status, Status::Success);
     }
@@ -264,7 +271,8 @@ impl Guest {
         }
     }
 
-    /// Reads a frame with a few transfers open at once; none stays open.
+    /// Reads a frame with a few transfers open at once; they stay open for the
+    /// next one.
     pub(crate) fn bulk_frame(&mut self) -> Vec<u8> {
         let mut frame = Vec::new();
         loop {
@@ -279,10 +287,6 @@ impl Guest {
             assert_eq!(answer.status, Status::Success);
             assert_eq!(answer.length as usize, answer.data.len());
             if self.take_payload(&answer.data, &mut frame) {
-                for id in std::mem::take(&mut self.open) {
-                    self.say(id, Message::CancelDataPacket);
-                    self.answer_to(id);
-                }
                 return frame;
             }
         }

@@ -17,7 +17,7 @@ use pinhole_rig::{
         descriptor::{self, Identity, Transport},
         mode::INTERVALS,
     },
-    webcam::{WebcamError, WebcamOptions, frame::frame},
+    webcam::{Misbehaviour, Trouble, WebcamError, WebcamOptions, frame::frame},
 };
 
 const SMALL: Size = Size {
@@ -86,7 +86,7 @@ fn what_was_committed_is_what_comes() {
     assert!(one.sequence() < two.sequence() && one.time() < two.time());
     let again = frame(Format::Mjpg, SMALL, two.sequence(), two.time()).unwrap();
     assert!(second == again);
-    assert_eq!(webcam.frames_sent(), 2);
+    assert!(webcam.frames_sent() >= 2);
 
     guest.stop();
     let larger = Size {
@@ -107,6 +107,7 @@ fn a_guest_that_pauses_misses_frames_and_gets_none_that_is_old() {
     guest.configure();
     guest.negotiate(Format::Mjpg, SMALL, FASTEST);
     let before = stamp::read_comment(&guest.bulk_frame()).unwrap();
+    guest.pause();
     std::thread::sleep(Duration::from_millis(300));
     // Its stamp is cut to microseconds, this is not.
     let resumed = SystemTime::now() - Duration::from_micros(1);
@@ -185,11 +186,13 @@ fn what_makes_no_sense_is_stalled_and_does_no_harm() {
 
 #[test]
 fn transfers_are_taken_back_and_their_number_is_bounded() {
-    let (mut guest, _webcam) = Guest::with_webcam(WebcamOptions::default());
+    let (mut guest, webcam) = Guest::with_webcam(WebcamOptions::default());
     guest.configure();
     guest.negotiate(Format::Mjpg, SMALL, INTERVALS[2]);
     guest.bulk_frame();
-    // The next frame is 200 ms away.
+    // No frame comes in between.
+    webcam.misbehave(Trouble::always(Misbehaviour::Silence));
+    guest.pause();
     let id = guest.ask_bulk(ENDPOINT, 512);
     guest.say(id, Message::CancelDataPacket);
     let Message::Bulk(Bulk { status, data, .. }) = guest.answer_to(id) else {
