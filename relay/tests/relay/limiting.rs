@@ -140,33 +140,35 @@ fn who_makes_no_handshake_is_cut_off() {
 
 #[test]
 fn a_camera_has_so_many_viewers_and_no_more() {
-    // To read what ends by itself to its end.
-    const NOTHING: &str = "\0";
     let relay = Running::start_with(|settings| settings.limits.viewers_per_camera = 1);
     let camera = FakeBox::start(&relay.porch);
     let _filming = camera.film(|number| picture(number, 1000));
     let mut first = relay.watch();
     assert!(first.next().is_some());
-    let ask = |path: &str, wanted: &str| {
+    let whole = |path: &str| {
+        let answer = curl(&relay.state, relay.port, path, &["--include"]);
+        String::from_utf8_lossy(&answer.stdout).into_owned()
+    };
+    let until = |path: &str, wanted: &str| {
         let answer = curl_until(&relay.state, relay.port, path, &[], |answer| {
             String::from_utf8_lossy(answer).contains(wanted)
         });
         String::from_utf8_lossy(&answer).into_owned()
     };
-    let refused = ask("/porch/stream", NOTHING);
+    let refused = whole("/porch/stream");
     assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
     assert!(refused.contains("retry-after: "), "{refused}");
     // The same where it would be one of several, of which there is another then.
-    let refused = ask("/_cameras/stream", NOTHING);
+    let refused = whole("/_cameras/stream");
     assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
     assert!(refused.contains("no more can"), "{refused}");
     relay.add_url("yard", "http://127.0.0.1:1/");
-    let shown = ask("/_cameras/stream", "X-Camera: yard");
+    let shown = until("/_cameras/stream", "X-Camera: yard");
     assert!(shown.starts_with("HTTP/1.1 200 "), "{shown}");
     assert!(!shown.contains("X-Camera: porch"), "{shown}");
     drop(first);
     eventually("the place is free again", || {
-        ask("/porch/stream", "\r\n").starts_with("HTTP/1.1 200 ")
+        until("/porch/stream", "\r\n").starts_with("HTTP/1.1 200 ")
     });
 }
 
