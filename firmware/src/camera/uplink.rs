@@ -78,6 +78,14 @@ enum Unreachable {
 }
 
 impl Unreachable {
+    /// Which kind it is: a resolver may find other words at each attempt.
+    fn cause(&self) -> &'static str {
+        match self {
+            Self::Name { .. } => "relay name",
+            Self::Network { .. } => "route",
+        }
+    }
+
     /// As what it is shown to the user.
     fn condition(&self, relay: &RelayPeer) -> Condition {
         let relay = relay.endpoint.host().to_owned();
@@ -170,7 +178,7 @@ impl Uplink {
             };
             if since.elapsed() >= PATIENCE {
                 self.status.set_relay(Some(fault.condition(&self.relay)));
-                self.notice.tell(fault);
+                self.notice.tell_of(fault.cause(), fault);
                 is_told = true;
             }
             pause = match self.route_changes_within(pause).await {
