@@ -19,7 +19,7 @@ const CAMERA: [u8; 4] = [10, 213, 78, 2];
 
 /// How often to measure until all is well. What adapts wrongly is never well; on a
 /// machine that stands still for a second, one measurement may be.
-const TRIES: usize = 4;
+const TRIES: usize = 6;
 
 /// The namespace. It goes, with all that is in it, when this is dropped.
 struct Uplink {
@@ -169,7 +169,8 @@ fn pictures_stay_fresh_on_an_uplink_of_half_and_of_a_tenth() {
                 let narrow = watch(&mut stream, Duration::from_secs(10)).await;
                 let told = status(&relay).await;
                 assert_eq!(told["is_reduced"], true);
-                let measured = told["bits_per_second"].as_f64().unwrap();
+                // None while there is room: it is measured again once more is tried.
+                let measured = told["bits_per_second"].as_f64().unwrap_or_default();
                 // Two pictures' time is the aim; machines of tests are busy.
                 let transmission = 8.0 * narrow.bytes as f64 / rate;
                 if (0.5 * rate..1.5 * rate).contains(&measured)
