@@ -17,8 +17,8 @@ use super::{Camera, Relay};
 const HOST: [u8; 4] = [10, 213, 78, 1];
 const CAMERA: [u8; 4] = [10, 213, 78, 2];
 
-/// How often to measure until all is well. What adapts wrongly is never well; on a
-/// machine that stands still for a second, one measurement may be.
+/// How often to measure until all is well: a machine that stands still for a second
+/// spoils a measurement.
 const TRIES: usize = 6;
 
 /// The namespace. It goes, with all that is in it, when this is dropped.

@@ -181,13 +181,20 @@ mod tests {
     use std::{
         pin::Pin,
         task::{Context, Poll},
-        time::SystemTime,
+        time::{Duration, SystemTime},
     };
 
-    use smol::channel::{Sender, bounded};
+    use smol::{
+        Timer,
+        channel::{Sender, bounded},
+        future::FutureExt as _,
+    };
 
     use super::*;
     use crate::Latest;
+
+    /// How long the client may take to be heard, on a busy machine.
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     /// A client that sends without a pause, `rest` bytes, and takes everything.
     struct Chatty {
@@ -249,9 +256,13 @@ mod tests {
             written: 0,
             talking: Some(talking),
         };
+        let too_late = async {
+            Timer::after(PATIENCE).await;
+        };
         let ended = async move {
             let _ = silent.recv().await;
-        };
+        }
+        .or(too_late);
         let slot = Latest::new();
         slot.publish(Frame::new(vec![0; 1000], SystemTime::now(), 1));
         let mut frames = slot.reader();

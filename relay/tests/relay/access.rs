@@ -173,15 +173,13 @@ fn a_link_ends_with_its_time_and_so_does_what_it_opened() {
             let stream = link.replace("porch?", "porch/stream?");
             let stream = Viewer::open(&place.state, place.viewers, &stream, &[]);
             let status = link.replace("porch?", "porch/status.json?");
-            loop {
+            let mut is_open = false;
+            eventually("it opens its stream or has ended", || {
                 let answer = place.get(&status, &[]);
-                if answer.contains("\"viewers\":1") {
-                    return Some((link, stream));
-                }
-                if answer.starts_with("HTTP/1.1 403 ") {
-                    return None;
-                }
-            }
+                is_open = answer.contains("\"viewers\":1");
+                is_open || answer.starts_with("HTTP/1.1 403 ")
+            });
+            is_open.then_some((link, stream))
         })
         .expect("no link opens its stream");
     assert!(stream.ended_properly());

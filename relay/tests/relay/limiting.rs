@@ -127,10 +127,10 @@ fn who_makes_no_handshake_is_cut_off() {
     assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
     // Nobody is locked out for it, though a busy machine may be late within the second.
     eventually("plain HTTP is told", || {
-        let (mut client, mut told) = (connect(), String::new());
+        let (mut client, mut answer) = (connect(), String::new());
         let _ = client.write_all(b"GET / HTTP/1.1\r\n\r\n");
-        let _ = client.read_to_string(&mut told);
-        told.contains("https://")
+        let _ = client.read_to_string(&mut answer);
+        answer.contains("https://")
     });
     eventually("others are served", || {
         let page = curl(&relay.state, relay.port, "/", &["--fail"]);

@@ -1,13 +1,10 @@
 //! A stream as each kind of client needs it, and what it shows where there is
 //! no picture.
 
-use std::{
-    cell::RefCell,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use crate::{
-    eventually,
+    PATIENCE, eventually,
     fake_box::{FakeBox, picture},
     viewer::{Viewer, curl, curl_until},
     watching::Running,
@@ -22,7 +19,9 @@ fn stream(
     arguments: &[&str],
     is_enough: impl Fn(&[u8]) -> bool,
 ) -> Vec<u8> {
-    curl_until(&relay.state, relay.port, path, arguments, is_enough)
+    let got = curl_until(&relay.state, relay.port, path, arguments, &is_enough);
+    assert!(is_enough(&got), "{}", String::from_utf8_lossy(&got));
+    got
 }
 
 /// What curl gets of what ends by itself at `path`, head included.
@@ -45,15 +44,15 @@ fn a_missing_box_is_told_in_the_picture_until_it_comes() {
     let offline = "X-Pinhole-Placeholder: offline\r\n";
     let words = "pinhole placeholder: The box is offline: it has not connected";
     let bytes = stream(&relay, "/porch/stream", &[], |bytes| {
-        count(bytes, words) == 3
+        count(bytes, words) >= 3
     });
     // One within a second, and then one every 2 s.
-    assert!(begun.elapsed() > Duration::from_millis(3500));
+    assert!(begun.elapsed() > Duration::from_secs(3));
     let text = String::from_utf8_lossy(&bytes);
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     assert!(head.contains("multipart/x-mixed-replace;boundary=pinholeframe"));
     assert!(body.starts_with("--pinholeframe\r\n"), "{head}");
-    assert_eq!(count(&bytes, offline), 3);
+    assert!(count(&bytes, offline) >= 3);
     // None of them is one of the camera's.
     assert_eq!(relay.status()["frames"]["received"], 0);
     let mut viewer = relay.watch();
@@ -183,14 +182,15 @@ fn a_browser_gets_headers_in_advance_and_a_program_lengths() {
 
 #[test]
 fn a_browser_that_does_not_say_so_gets_the_last_picture_again() {
-    let relay = Running::start();
+    // Asked once more, the box would give its one picture again.
+    let relay = Running::start_with(|settings| settings.patience.silence = PATIENCE);
     let camera = FakeBox::start(&relay.porch);
     relay.online();
     camera.publish(picture(7, 1000), 7);
     let mut program = relay.watch();
     assert_eq!(program.next().unwrap().sequence(), 7);
     stream(&relay, "/porch/stream", &["--header", BROWSER], |bytes| {
-        count(bytes, "X-Sequence: 7\r\n") == 2
+        count(bytes, "X-Sequence: 7\r\n") >= 2
     });
     // Nobody else got it again meanwhile.
     camera.publish(picture(8, 1000), 8);
@@ -203,11 +203,11 @@ fn a_rate_that_is_asked_for_is_kept() {
     let camera = FakeBox::start(&relay.porch);
     relay.online();
     let _filming = camera.film(|number| picture(number, 1000));
-    let begun = Instant::now();
     let mut viewer = Viewer::open(&relay.state, relay.port, "/porch/stream?fps=2", &[]);
     let captured = [(); 7].map(|()| viewer.next().unwrap().captured());
     // Six pauses of half a second, one of which at least nothing made longer.
-    assert!(begun.elapsed() > Duration::from_millis(2500));
+    let all = captured[6].duration_since(captured[0]).unwrap();
+    assert!(all > Duration::from_secs(2), "{all:?}");
     let mut pauses = captured
         .windows(2)
         .map(|pair| pair[1].duration_since(pair[0]));
@@ -272,9 +272,9 @@ fn programs_that_read_ustreamers_state_read_this_one() {
     let camera = FakeBox::start(&relay.porch);
     relay.online();
     let _filming = camera.film(|number| picture(number, 1000));
-    let viewer = RefCell::new(relay.watch());
+    let mut viewer = relay.watch();
     eventually("a rate is told", || {
-        assert!(viewer.borrow_mut().next().is_some());
+        assert!(viewer.next().is_some());
         let clients = &relay.status()["result"]["stream"]["clients_stat"];
         let mut clients = clients.as_object().unwrap().values();
         clients.any(|client| client["fps"].as_u64() > Some(0))

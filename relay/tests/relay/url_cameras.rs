@@ -1,6 +1,6 @@
 //! Cameras that are no pinhole boxes, with all that they get wrong.
 
-use std::{fs, io::Write as _, process::Stdio, sync::Barrier, thread, time::Duration};
+use std::{fs, io::Write as _, process::Stdio, thread, time::Duration};
 
 use crate::{
     eventually,
@@ -363,16 +363,15 @@ fn two_who_come_at_once_are_one_connection() {
     let relay = Running::start();
     let camera = HttpCamera::start(|stream, _, _| film_plainly(stream));
     relay.add_url("yard", &camera.url());
-    let both = Barrier::new(2);
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                let mut viewer = Viewer::watch(&relay.state, relay.port, "yard");
-                assert!(number_of(viewer.next().unwrap().jpeg()).is_some());
-                // Nobody leaves before both are in.
-                both.wait();
-            });
-        }
+    let watch = || {
+        let mut viewer = Viewer::watch(&relay.state, relay.port, "yard");
+        assert!(number_of(viewer.next().unwrap().jpeg()).is_some());
+        viewer
+    };
+    // Nobody leaves before both are in.
+    let _both = thread::scope(|scope| {
+        let racing = [scope.spawn(watch), scope.spawn(watch)];
+        racing.map(|viewer| viewer.join().unwrap())
     });
     assert_eq!(camera.heads().len(), 1);
 }

@@ -317,7 +317,7 @@ fn a_camera_that_falls_silent_is_asked_again() {
     eventually("the stream is pulled again", || camera.pulls() > 1);
     camera.publish(picture(2, 1000), 2);
     // The first may have come again meanwhile, by a second pull.
-    while viewer.next().unwrap().sequence() != 2 {}
+    assert!((0..10).any(|_| viewer.next().unwrap().sequence() == 2));
 }
 
 #[test]

@@ -16,6 +16,14 @@ use crate::{
     webcam::frame::Sensor,
 };
 
+/// How often to watch until frames come quickly enough: a busy machine may stand
+/// still for most of a short time.
+const TRIES: usize = 3;
+
+/// After so long without a frame, a placeholder is right: the machine stood still.
+/// (The relay waits for 3 s, from when it had the last one.)
+const STALLED: Duration = Duration::from_millis(2750);
+
 /// What came of watching a stream for a while.
 #[derive(Clone, Debug)]
 pub struct FrameFigures {
@@ -30,14 +38,6 @@ pub struct FrameFigures {
     /// How long the stream was watched.
     pub watched: Duration,
 }
-
-/// How often to watch until frames come quickly enough: a busy machine may stand
-/// still for most of a short time.
-const TRIES: usize = 3;
-
-/// After so long without a frame, a placeholder is right: the machine stood still.
-/// (The relay waits for 3 s, from when it had the last one.)
-const STALLED: Duration = Duration::from_millis(2750);
 
 impl FrameFigures {
     /// Whether two frames a second came of what was watched for `duration`.
@@ -78,10 +78,10 @@ impl fmt::Display for FrameFigures {
 /// and in order, and none comes twice. One of the emulated webcam is byte for
 /// byte what the webcam sent, less its comment, and with Huffman tables where it
 /// sent none; one that the box had to encode shows the stamp that it was sent
-/// with.
+/// with. A placeholder comes only where there was no frame for a while.
 ///
 /// # Errors
-/// When that is not so, or fewer than two frames a second come.
+/// When that is not so, or fewer than two frames a second come each of three times.
 pub fn frames_arrive_untouched(
     scene: &Scene,
     duration: Duration,

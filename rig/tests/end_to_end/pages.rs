@@ -84,8 +84,10 @@ fn ten_cameras_are_live_on_one_page() {
         if seen.iter().all(|seen| *seen > MOST_OF_A_TILE) && before < MOST_OF_A_TILE {
             break seen;
         }
-        let patience = start.elapsed() < PATIENCE;
-        assert!(patience, "{seen:?} pixels, {before} of before");
+        assert!(
+            start.elapsed() < PATIENCE,
+            "{seen:?} pixels, {before} of before"
+        );
     };
     for (number, seen) in seen.into_iter().enumerate() {
         say(&format!("camera {number} changed: {seen} pixels"));

@@ -81,7 +81,7 @@ fn start(name: &str, frames_per_second: u8) -> Scene {
 }
 
 /// Plugs a webcam with these formats in, which the box says that it has set to what
-/// is `said`, and requires of what a viewer gets what `require` does: once of two
+/// is `said`, and requires of what a viewer gets what `require` does: at one of two
 /// times, as a busy machine may stand still for one.
 fn watch(
     scene: &mut Scene,
