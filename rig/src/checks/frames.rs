@@ -86,13 +86,13 @@ pub fn frames_arrive_untouched(
     scene: &Scene,
     duration: Duration,
 ) -> Result<FrameFigures, CheckError> {
+    let mut figures = watch(scene, duration)?;
     for _ in 1..TRIES {
-        let figures = watch(scene, duration)?;
         if figures.is_enough_for(duration) {
-            return Ok(figures);
+            break;
         }
+        figures = watch(scene, duration)?;
     }
-    let figures = watch(scene, duration)?;
     match figures.is_enough_for(duration) {
         true => Ok(figures),
         false => Err(broken(format!("only {figures}"))),
